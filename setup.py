@@ -1,0 +1,20 @@
+"""The package: its version, what it needs, and the command it gives."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="source-abandoned-carts",
+    version="0.1.0",
+    description="Airbyte source connector for abandoned carts: Snipcart and Retargeting.",
+    license="MIT",
+    python_requires=">=3.10,<3.14",
+    packages=find_packages(include=["source_abandoned_carts"]),
+    package_data={"source_abandoned_carts": ["spec.yaml", "schemas/*.json", "py.typed"]},
+    # orjson, jsonschema and urllib3 come with these two and are used as they are there.
+    install_requires=["airbyte-cdk>=7.39.1,<8", "requests>=2.32,<3", "pendulum>=3,<4"],
+    extras_require={
+        "tests": ["pytest>=8", "requests-mock>=1.12"],
+        "lint": ["mypy>=1.11", "ruff>=0.6", "types-jsonschema", "types-requests"],
+    },
+    entry_points={"console_scripts": ["source-abandoned-carts=source_abandoned_carts.run:run"]},
+)
