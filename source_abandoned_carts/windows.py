@@ -1,0 +1,27 @@
+"""Windows of time for the statistics, in whole Unix seconds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Window:
+    """The seconds from `first` to `last`, both included, as Unix seconds."""
+
+    first: int
+    last: int
+
+
+def windows(start: int, days: int, now: int, since: int | None = None) -> Iterator[Window]:
+    """Give the windows of `days` days that follow one another from `start`, up to `now`.
+
+    Each ends on the second before the next starts; the last one, still running, ends now. With
+    `since`, those before the window that holds that second are left out: windows are counted from
+    `start` all the same, so each keeps its first second from sync to sync.
+    """
+    size = days * DAY
+    past = max(0, (since - start) // size) if since is not None else 0
+    for first in range(start + past * size, now + 1, size):
+        yield Window(first, min(first + size - 1, now))
