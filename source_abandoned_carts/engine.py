@@ -1,0 +1,147 @@
+"""Our streams in the CDK's concurrent engine: one partition each, read at once, told in order."""
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from queue import Queue
+from typing import Any
+
+from airbyte_cdk.models import (
+    AirbyteMessage,
+    AirbyteStateBlob,
+    AirbyteStateMessage,
+    AirbyteStateType,
+    AirbyteStreamState,
+    FailureType,
+    StreamDescriptor,
+    Type,
+)
+from airbyte_cdk.sources.concurrent_source.concurrent_source import ConcurrentSource
+from airbyte_cdk.sources.message import InMemoryMessageRepository
+from airbyte_cdk.sources.message.concurrent_repository import ConcurrentMessageRepository
+from airbyte_cdk.sources.streams.concurrent.cursor import Cursor, CursorField
+from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
+from airbyte_cdk.sources.streams.concurrent.partitions.partition import Partition
+from airbyte_cdk.sources.streams.concurrent.partitions.partition_generator import PartitionGenerator
+from airbyte_cdk.sources.streams.concurrent.partitions.types import QueueItem
+from airbyte_cdk.sources.types import Record
+from airbyte_cdk.sources.utils.slice_logger import DebugSliceLogger
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from .checkpoint import Checkpoint
+
+Reader = Callable[[], Iterator[dict[str, Any] | Checkpoint]]
+
+_RECORDS_AHEAD = 300  # of a slow destination; the CDK's own 10,000 would only fill the memory
+
+
+def make_stream(
+    name: str,
+    read: Reader,
+    *,
+    json_schema: Mapping[str, Any],
+    primary_key: str | None = None,
+    cursor: str | None = None,
+) -> DefaultStream:
+    """Make a stream for the engine; `read` is called in one of its threads."""
+    return DefaultStream(
+        partition_generator=_OnePartition(name, read),
+        name=name,
+        json_schema=json_schema,
+        primary_key=[primary_key] if primary_key else [],
+        cursor_field=CursorField(cursor) if cursor else None,
+        logger=logging.getLogger("airbyte"),
+        cursor=_NoCursor(),
+    )
+
+
+def run(streams: list[DefaultStream], logger: logging.Logger) -> Iterator[AirbyteMessage]:
+    """Read all streams at once. One that fails leaves the others whole and fails the run."""
+    if not streams:
+        return  # the engine would wait for ever
+    # States and warnings take the same queue as the records: none may overtake what it covers.
+    queue: Queue[QueueItem] = Queue(maxsize=_RECORDS_AHEAD)
+    engine = ConcurrentSource.create(
+        num_workers=len(streams) + 1,
+        initial_number_of_partitions_to_generate=len(streams),
+        logger=logger,
+        slice_logger=DebugSliceLogger(),
+        message_repository=ConcurrentMessageRepository(queue, InMemoryMessageRepository()),
+        queue=queue,
+    )
+    yield from engine.read(list(streams))
+
+
+class _OnePartition(PartitionGenerator, Partition):
+    """A whole stream as the one partition of itself."""
+
+    def __init__(self, name: str, read: Reader) -> None:
+        self._name = name
+        self._read = read
+
+    def generate(self) -> Iterator[Partition]:
+        yield self
+
+    def read(self) -> Iterator[Record]:  # and states, which the engine takes as well
+        try:
+            for item in self._read():
+                yield self._state(item) if isinstance(item, Checkpoint) else self._record(item)
+        except AirbyteTracedException:
+            raise
+        except Exception as error:
+            raise defect(self._name, error) from None
+
+    def to_slice(self) -> None:
+        return None
+
+    def stream_name(self) -> str:
+        return self._name
+
+    def __hash__(self) -> int:
+        return hash(self._name)
+
+    def _record(self, data: dict[str, Any]) -> Record:
+        return _Record(data, self._name)
+
+    def _state(self, checkpoint: Checkpoint) -> Any:
+        state = AirbyteStreamState(
+            stream_descriptor=StreamDescriptor(name=self._name),
+            stream_state=AirbyteStateBlob(dict(checkpoint.state)),
+        )
+        return AirbyteMessage(
+            type=Type.STATE,
+            state=AirbyteStateMessage(type=AirbyteStateType.STREAM, stream=state),
+        )
+
+
+class _Record(Record):
+    def __bool__(self) -> bool:
+        return True  # the engine stops at the first thing that is false, such as an empty record
+
+
+class _NoCursor(Cursor):
+    """Nothing to do: the streams give their states themselves, between their records."""
+
+    @property
+    def state(self) -> MutableMapping[str, Any]:
+        return {}
+
+    def observe(self, record: Record) -> None: ...
+
+    def close_partition(self, partition: Partition) -> None: ...
+
+    def ensure_at_least_one_state_emitted(self) -> None: ...
+
+    def should_be_synced(self, record: Record) -> bool:
+        return True
+
+
+def defect(what: str, error: Exception) -> AirbyteTracedException:
+    """Tell of an error nobody foresaw, by its place alone: its text may quote customers' data."""
+    kind = type(error).__name__
+    return AirbyteTracedException(
+        message=f"{what} stopped at a defect of the connector ({kind}). Please report this to its "
+        "maintainers, with the log of the sync.",
+        internal_message=f"{kind} at\n{''.join(traceback.format_tb(error.__traceback__))}",
+        failure_type=FailureType.system_error,
+    )
