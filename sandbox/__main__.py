@@ -1,0 +1,58 @@
+"""python -m sandbox: serve both APIs until stopped."""
+
+import argparse
+import contextlib
+import json
+
+from .server import Fault, Sandbox
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox", description="Snipcart's and Retargeting's APIs on 127.0.0.1."
+    )
+    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--carts", type=int, default=300, help="how many carts (default 300)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same carts")
+    parser.add_argument("--snipcart-key", default="sandbox-secret-key")
+    parser.add_argument("--retargeting-key", default="sandbox-rest-key")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="SERVICE:KIND[:TIMES]",
+        help="misbehave: snipcart or retargeting; an HTTP status, reset, cut, html, or slow "
+        "(5 seconds); how often (default once). May be given again",
+    )
+    arguments = parser.parse_args()
+    sandbox = Sandbox(
+        arguments.carts,
+        arguments.seed,
+        port=arguments.port,
+        snipcart_key=arguments.snipcart_key,
+        retargeting_key=arguments.retargeting_key,
+    )
+    try:
+        sandbox.faults = [_fault(text) for text in arguments.fault]
+    except ValueError:
+        parser.error("--fault wants SERVICE:KIND[:TIMES], such as snipcart:429:2")
+    for name, value in sandbox.environment.items():
+        print(f"export {name}={value}")
+    print(f"# settings: {json.dumps(sandbox.config)}", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        sandbox.serve_forever()
+
+
+def _fault(text: str) -> Fault:
+    service, kind, *times = text.split(":")
+    known = service in ("snipcart", "retargeting") and len(times) <= 1
+    if not known or not (kind.isdigit() or kind in ("reset", "cut", "html", "slow")):
+        raise ValueError(text)
+    count = int(times[0]) if times else 1
+    if kind.isdigit():
+        return Fault("status", service, count, status=int(kind), headers={"Retry-After": "2"})
+    return Fault(kind, service, count, seconds=5)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,357 @@
+"""The server: both APIs as their documents describe them, and misbehaviour on demand."""
+
+import base64
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from .data import Cart, make_carts, make_events, make_token, read_token
+
+SNIPCART = "/api/carts/abandoned"
+RETARGETING = "/v1/partners-api/shopping-carts"
+THIRTY_DAYS = 30 * 86_400
+
+_TIME_RANGES = {
+    "Anytime": None,
+    "LessThan4Hours": timedelta(hours=4),
+    "LessThanADay": timedelta(days=1),
+    "LessThanAWeek": timedelta(weeks=1),
+    "LessThanAMonth": timedelta(days=30),
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came: `service` is "snipcart" or "retargeting", `at` a monotonic second."""
+
+    service: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    at: float
+
+
+@dataclass
+class Fault:
+    """A misbehaviour, for the next `times` requests to a service that `when` holds for.
+
+    `kind` is one of
+
+    - "status": answers with `status`, `headers` and `body`;
+    - "reset": resets the connection before anything is sent;
+    - "cut": breaks off within the body of a good answer;
+    - "html": answers 200 with a page of HTML;
+    - "slow": gives the good answer after `seconds`;
+    - "drip": sends the body byte by byte, each after `seconds`.
+    """
+
+    kind: str
+    service: str = "snipcart"
+    times: int = 1
+    status: int = 500
+    headers: dict[str, str] = field(default_factory=dict)
+    body: Any = ""
+    seconds: float = 0
+    when: Callable[[Request], bool] | None = None
+
+
+class Sandbox:
+    """Both APIs on a port of 127.0.0.1; a context manager that stops them in the end.
+
+    All it holds may be changed while it runs: `carts`, the Unix seconds in `abandoned` and
+    `recovered`, the keys, and how the server answers:
+
+    - `clock_offset`: seconds by which the server's clock is ahead; `tells_time`: whether it sends
+      a Date header;
+    - `largest_page`: the most carts on a page, whatever limit is asked for;
+    - `account_active`, and `refusal_status`, the HTTP status of Retargeting's refusals;
+    - `faults`: see Fault; `before`: called with each request before it is answered.
+
+    `requests` are those that came.
+    """
+
+    def __init__(
+        self,
+        carts: int = 300,
+        seed: int = 1,
+        *,
+        port: int = 0,
+        snipcart_key: str = "sandbox-secret-key",
+        retargeting_key: str = "sandbox-rest-key",
+    ) -> None:
+        self.carts = make_carts(carts, seed)
+        self.abandoned, self.recovered = make_events(carts * 4, seed)
+        self.snipcart_key = snipcart_key
+        self.retargeting_key = retargeting_key
+        self.clock_offset = 0.0
+        self.tells_time = True
+        self.largest_page: int | None = None
+        self.account_active = True
+        self.refusal_status = 200
+        self.faults: list[Fault] = []
+        self.before: Callable[[Request], None] | None = None
+        self.requests: list[Request] = []
+        self._generation = 1
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", port), self)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables that lead the connector here."""
+        return {
+            "SNIPCART_API_URL": f"{self.url}/api",
+            "RETARGETING_API_URL": f"{self.url}/v1/partners-api",
+        }
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Settings of the connector with the keys of this sandbox."""
+        return {
+            "start_date": "2024-01-01",
+            "snipcart_api_key": self.snipcart_key,
+            "retargeting_rest_key": self.retargeting_key,
+        }
+
+    def now(self) -> datetime:
+        """The time by the server's clock."""
+        return datetime.fromtimestamp(time.time() + self.clock_offset, timezone.utc)
+
+    def forget_tokens(self) -> None:
+        """Make all continuation tokens given so far unknown."""
+        self._generation += 1
+
+    def to(self, service: str) -> list[Request]:
+        """The requests that came to a service."""
+        return [request for request in self.requests if request.service == service]
+
+    def serve_forever(self) -> None:
+        self._server.serve_forever(poll_interval=0.05)
+
+    def __enter__(self) -> "Sandbox":
+        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def fault_for(self, request: Request) -> Fault | None:
+        with self._lock:
+            for fault in self.faults:
+                meant = fault.service == request.service and (not fault.when or fault.when(request))
+                if meant and fault.times > 0:
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def answer(self, request: Request) -> tuple[int, Any]:
+        """Give the HTTP status and the JSON body of a good server's answer."""
+        if request.service == "snipcart":
+            return self._snipcart(request)
+        return self._retargeting(request.query)
+
+    def _snipcart(self, request: Request) -> tuple[int, Any]:
+        headers = request.headers
+        expected = base64.b64encode(f"{self.snipcart_key}:".encode()).decode()
+        if headers.get("authorization") != f"Basic {expected}":
+            return 401, {"message": "Authorization has been denied for this request."}
+        if "application/json" not in headers.get("accept", ""):
+            return 406, {"message": "Only application/json is available."}
+        if request.path != SNIPCART:
+            token = unquote(request.path.removeprefix(f"{SNIPCART}/"))
+            found = [cart.document for cart in self.carts if cart.token == token]
+            return (200, found[0]) if found else (404, {"message": "The cart was not found."})
+        return self._list(request.query)
+
+    def _list(self, query: dict[str, str]) -> tuple[int, Any]:
+        try:
+            limit = int(query.get("limit", "20"))
+            minimal = float(query["minimalValue"]) if "minimalValue" in query else None
+        except ValueError:
+            return 400, {"message": "limit and minimalValue must be numbers."}
+        if limit < 1 or query.get("timeRange", "Anytime") not in _TIME_RANGES:
+            return 400, {"message": "The request is invalid."}
+        offset = 0
+        if token := query.get("continuationToken"):
+            place = read_token(token)
+            if place is None or place[1] != self._generation:
+                return 400, {"message": "The continuation token is invalid."}
+            offset = place[0]
+        size = min(limit, self.largest_page or limit)
+        found = list(self.carts)
+        filters = set(query) - {"limit", "continuationToken"}
+        if filters - {"timeRange"} or query.get("timeRange", "Anytime") != "Anytime":
+            found = [cart for cart in found if self._matches(cart, query, minimal)]
+        more = offset + size < len(found)
+        return 200, {
+            "minimalValue": minimal,
+            "timeRange": query.get("timeRange"),
+            "email": query.get("email"),
+            "productId": query.get("productId"),
+            "limit": limit,
+            "hasMoreResults": more,
+            "continuationToken": make_token(offset + size, self._generation) if more else None,
+            "items": [cart.document for cart in found[offset : offset + size]],
+        }
+
+    def _matches(self, cart: Cart, query: dict[str, str], minimal: float | None) -> bool:
+        document = cart.document
+        age = _TIME_RANGES[query.get("timeRange", "Anytime")]
+        return (
+            (age is None or (cart.modified is not None and cart.modified > self.now() - age))
+            and (minimal is None or document["total"] >= minimal)
+            and query.get("email", document["email"]) == document["email"]
+            and query.get("campaignId", document["campaignId"]) == document["campaignId"]
+            and (
+                "productId" not in query
+                or any(item["id"] == query["productId"] for item in document["items"])
+            )
+        )
+
+    def _retargeting(self, query: dict[str, str]) -> tuple[int, Any]:
+        def refuse(message: str) -> tuple[int, Any]:
+            return self.refusal_status, {"status": "error", "message": message}
+
+        if query.get("rest_key") != self.retargeting_key:
+            return refuse("Incorrect rest key!")
+        if not self.account_active:
+            return refuse("Your account is not active!")
+        if "date_to" in query and "date_from" not in query:
+            words = "The date from field is required when date to is present."
+            return self.refusal_status, {
+                "status": "fail",
+                "data": {"validator": {"date_from": [words]}},
+            }
+        now = int(self.now().timestamp())
+        date_from = int(query.get("date_from", now - THIRTY_DAYS))
+        date_to = int(query.get("date_to", now))
+        if date_to - date_from > THIRTY_DAYS:
+            return refuse("Interval is greater than 30 days")
+        return 200, {
+            "status": "success",
+            "data": {
+                "abandoned": sum(date_from <= moment <= date_to for moment in self.abandoned),
+                "recovered": sum(date_from <= moment <= date_to for moment in self.recovered),
+            },
+        }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: clients that go away are part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_GET(self) -> None:
+        sandbox = self.server.sandbox
+        url = urlsplit(self.path)
+        if url.path == RETARGETING:
+            service = "retargeting"
+        elif url.path == SNIPCART or url.path.startswith(f"{SNIPCART}/"):
+            service = "snipcart"
+        else:
+            self._send(404, {"message": "There is nothing at this address."})
+            return
+        request = Request(
+            service,
+            url.path,
+            {
+                name: values[0]
+                for name, values in parse_qs(url.query, keep_blank_values=True).items()
+            },
+            {name.lower(): value for name, value in self.headers.items()},
+            time.monotonic(),
+        )
+        sandbox.requests.append(request)
+        if sandbox.before is not None:
+            sandbox.before(request)
+        fault = sandbox.fault_for(request)
+        if fault is None:
+            self._send(*sandbox.answer(request))
+        else:
+            self._misbehave(fault, request)
+
+    def _misbehave(self, fault: Fault, request: Request) -> None:
+        sandbox = self.server.sandbox
+        if fault.kind == "status":
+            self._send(fault.status, fault.body, fault.headers)
+        elif fault.kind == "html":
+            self._send(200, "<html><head><title>Sorry</title></head><body>Be right back</body>")
+        elif fault.kind == "slow":
+            time.sleep(fault.seconds)
+            self._send(*sandbox.answer(request))
+        elif fault.kind == "cut":
+            self._send(*sandbox.answer(request), part=0.5)
+        elif fault.kind == "drip":
+            self._send(*sandbox.answer(request), pause=fault.seconds)
+        elif fault.kind == "reset":
+            # Closed with nothing waited for: the kernel sends RST.
+            linger = struct.pack("ii", 1, 0)
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            self.close_connection = True
+            self.connection.close()
+        else:
+            raise ValueError(f"no such fault: {fault.kind}")
+
+    def _send(
+        self,
+        status: int,
+        body: Any,
+        headers: dict[str, str] | None = None,
+        *,
+        part: float = 1,
+        pause: float = 0,
+    ) -> None:
+        is_text = isinstance(body, str)
+        content = (body if is_text else json.dumps(body)).encode()
+        self.send_response_only(status)
+        if self.server.sandbox.tells_time:
+            self.send_header("Date", formatdate(self.server.sandbox.now().timestamp(), usegmt=True))
+        self.send_header("Content-Type", "text/html" if is_text else "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if pause:
+            for index in range(len(content)):
+                self.wfile.write(content[index : index + 1])
+                time.sleep(pause)
+        else:
+            self.wfile.write(content[: int(len(content) * part)])
+        if part < 1:
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
