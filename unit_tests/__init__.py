@@ -1,0 +1,1 @@
+"""Each module alone: no network, milliseconds."""
