@@ -7,6 +7,7 @@ import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import jsonschema
 import pytest
 
 from sandbox import Fault, Sandbox
@@ -64,8 +65,6 @@ def assert_same(got: Any, given: Any, *, top: bool = False) -> None:
 
 
 def test_the_schema_accepts_every_record(sandbox, connector):
-    import jsonschema
-
     (message,) = connector.run("discover", config=sandbox.config).of("CATALOG")
     schemas = {s["name"]: s["json_schema"] for s in message["catalog"]["streams"]}
     output = connector.read(sandbox.config, STREAM, "cart_stats")
@@ -136,9 +135,7 @@ def test_fractions_of_different_length_are_compared_as_time(sandbox, connector):
     state = {STREAM: {"modificationDate": "2025-06-01T10:00:05.000Z"}}
     output = connector.read(sandbox.config, STREAM, state=state)
     assert tokens(output.records(STREAM)) == [
-        cart.token
-        for cart, passes in zip(sandbox.carts, texts.values(), strict=True)
-        if passes
+        cart.token for cart, passes in zip(sandbox.carts, texts.values(), strict=True) if passes
     ]
     assert output.states(STREAM) == [{"modificationDate": "2025-06-01T10:00:05.50000000001Z"}]
 

@@ -1,5 +1,7 @@
 """Windows of cart statistics: what is asked, what comes, what is saved."""
 
+import itertools
+import threading
 import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -39,7 +41,7 @@ def test_windows_tile_time_to_the_second(sandbox, connector, days):
     after = int(time.time())
     windows = asked(sandbox)
     assert windows[0][0] == seconds(f"{start}T00:00:00Z")
-    for (first, last), (following, _) in zip(windows, windows[1:], strict=False):
+    for (first, last), (following, _) in itertools.pairwise(windows):
         assert (last, following) == (first + days * DAY - 1, last + 1)
     assert before <= windows[-1][1] <= after
     assert [(seconds(r["date_from"]), seconds(r["date_to"])) for r in output.records(STREAM)] == (
@@ -91,9 +93,7 @@ def test_a_lookback_of_nothing_reads_the_running_window_alone(sandbox, connector
     ("saved", "whole"),
     [({"window_days": 7}, True), ({"start": "2020-01-01"}, True), ({}, False)],
 )
-def test_other_windows_than_the_saved_ones_read_history_again(
-    sandbox, connector, saved, whole
-):
+def test_other_windows_than_the_saved_ones_read_history_again(sandbox, connector, saved, whole):
     config = {**sandbox.config, "start_date": days_ago(200), "retargeting_lookback_days": 0}
     state = {"date_to": f"{days_ago(1)}T00:00:00Z", **saved}
     output = connector.read(config, STREAM, state={STREAM: state})
@@ -150,8 +150,6 @@ def test_a_failing_window_is_not_passed_and_the_next_sync_goes_on_from_it(sandbo
 
 
 def test_at_most_eight_windows_are_asked_for_at_once_and_come_in_order(sandbox, connector):
-    import threading
-
     lock, under_way, most = threading.Lock(), [0], [0]
 
     answer = sandbox.answer

@@ -79,9 +79,7 @@ def test_both_streams_are_read_in_both_modes(sandbox, connector, mode) -> None:
     )
     statuses = [
         (status["stream_descriptor"]["name"], status["status"])
-        for status in (
-            message["trace"].get("stream_status") for message in output.of("TRACE")
-        )
+        for status in (message["trace"].get("stream_status") for message in output.of("TRACE"))
         if status
     ]
     for stream in ("abandoned_carts", "cart_stats"):
@@ -124,9 +122,7 @@ def test_the_sample_files_are_what_the_connector_takes(sandbox, connector) -> No
     assert first.code == 0
     assert first.of("RECORD")
     assert connector.run("check", config=files["invalid_config"]).status["status"] == "FAILED"
-    future = connector.run(
-        "read", config=config, catalog=configured, state=files["abnormal_state"]
-    )
+    future = connector.run("read", config=config, catalog=configured, state=files["abnormal_state"])
     assert future.of("RECORD") == []
     for entry in files["abnormal_state"]:
         stream = entry["stream"]["stream_descriptor"]["name"]

@@ -74,9 +74,7 @@ def test_no_form_of_a_key_and_no_customer_in_any_output(secretive, name, options
     for service, key in (("snipcart", KEY), ("retargeting", REST_KEY)):
         headers = {k: quote(key) if v == "KEY" else v for k, v in fault.headers.items()}
         sandbox.faults.append(
-            Fault(
-                fault.kind, service, 99, fault.status, headers, with_key(fault.body, key)
-            )
+            Fault(fault.kind, service, 99, fault.status, headers, with_key(fault.body, key))
         )
     output = connector.read(
         sandbox.config, "abandoned_carts", "cart_stats", options=options, fast=True
@@ -90,9 +88,7 @@ def test_no_form_of_a_key_and_no_customer_in_any_output(secretive, name, options
 
 def test_keys_that_work_are_silent_too(secretive):
     sandbox, connector = secretive
-    output = connector.read(
-        sandbox.config, "abandoned_carts", "cart_stats", options=("--debug",)
-    )
+    output = connector.read(sandbox.config, "abandoned_carts", "cart_stats", options=("--debug",))
     assert output.code == 0
     assert len(output.records("abandoned_carts")) == 60
     spoken = [line for line in output.text.splitlines() if '"type":"RECORD"' not in line]

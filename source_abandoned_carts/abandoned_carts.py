@@ -118,12 +118,13 @@ class AbandonedCarts:
 
 
 def _saved_scan(saved: Any) -> Scan | None:
-    if not isinstance(saved, Mapping) or not isinstance(saved.get("token"), str):
+    token = saved.get("token") if isinstance(saved, Mapping) else None
+    if not isinstance(token, str) or not token:
         return None
     began, newest = to_rfc3339(saved.get("began")), to_rfc3339(saved.get("newest"))
     if began is None:
         return None
-    return Scan(saved["token"], str(saved.get("filters")), began, newest)
+    return Scan(token, str(saved.get("filters")), began, newest)
 
 
 def _is_unknown_place(error: ApiError) -> bool:

@@ -19,6 +19,7 @@ def forms(secret: str) -> list[str]:
     JSON, Python and HTML, and escaped once more, as in a log line that is itself JSON.
     """
     plain = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    plain.add(quote_plus(secret, safe="/"))
     plain |= {re.sub("%..", lambda code: code[0].lower(), text) for text in plain}
     plain |= {quote(text, safe="") for text in plain}
     for text in (secret, f"{secret}:", f":{secret}"):

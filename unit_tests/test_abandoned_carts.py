@@ -1,0 +1,164 @@
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import FailureType
+
+from source_abandoned_carts.abandoned_carts import AbandonedCarts
+from source_abandoned_carts.checkpoint import Checkpoint
+from source_abandoned_carts.http import ApiError
+from source_abandoned_carts.snipcart import Page
+from source_abandoned_carts.timestamps import to_epoch
+
+START = "2024-01-01T00:00:00Z"
+NOW = "2024-06-01T00:00:00Z"
+
+
+class FakeApi:
+    """Pages of carts by index; the token of a page is its index as text."""
+
+    def __init__(self, *pages: list[str | None], size: int = 1, now: str = NOW) -> None:
+        self._pages = pages
+        self._size = size
+        self._now = to_epoch(now)
+        self.asked: list[str | None] = []
+        self.failure: ApiError | None = None
+
+    def page(self, token: str | None) -> Page:
+        self.asked.append(token)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        index = int(token or 0)
+        dates = self._pages[index] * self._size
+        carts: list[dict[str, Any]] = [{"modificationDate": date} for date in dates]
+        following = str(index + 1) if index + 1 < len(self._pages) else None
+        return Page(carts, following, self._now - 1, self._now + 1)
+
+
+def read(api, state, start=START):
+    items = list(AbandonedCarts(api, start, "filters").read(state))
+    dates = [item["modificationDate"] for item in items if not isinstance(item, Checkpoint)]
+    return dates, [item.state for item in items if isinstance(item, Checkpoint)]
+
+
+def place(token="1", **changes):
+    scan = {"token": token, "filters": "filters", "began": "2024-05-01T00:00:00Z", **changes}
+    return {"modificationDate": "2024-02-01T00:00:00Z", "scan": scan}
+
+
+def test_the_cursor_is_the_newest_date_but_not_after_the_scan_began():
+    dates = ["2024-03-01T00:00:00Z", "2024-02-01T00:00:00Z"]
+    assert read(FakeApi(dates), {}) == (dates, [{"modificationDate": dates[0]}])
+    later = "2024-07-01T00:00:00Z"
+    assert read(FakeApi([later]), {})[1] == [{"modificationDate": "2024-05-31T23:59:59Z"}]
+
+
+def test_the_cursor_never_goes_back():
+    state = {"modificationDate": "2024-05-31T23:59:59.9Z"}
+    assert read(FakeApi(["2024-05-31T23:59:59.95Z"]), state)[1] == [state]
+
+
+def test_a_state_just_behind_the_servers_clock_is_not_in_the_future():
+    # The clock is told in whole seconds, and the beginning of a scan lies a little before it.
+    state = {"modificationDate": "2024-06-01T00:00:00.9Z"}
+    assert read(FakeApi([None]), state)[0] == [None]
+    assert read(FakeApi([None]), {"modificationDate": "2024-06-01T00:00:02Z"}) == (
+        [],
+        [{"modificationDate": "2024-06-01T00:00:02Z"}],
+    )
+
+
+def test_a_later_start_date_counts_more_than_an_older_cursor():
+    dates = ["2024-03-01T00:00:00Z", "2024-04-01T00:00:00Z"]
+    state = {"modificationDate": "2024-02-01T00:00:00Z"}
+    assert read(FakeApi(dates), state, "2024-03-15T00:00:00Z")[0] == dates[1:]
+
+
+@pytest.mark.parametrize("size", [1, 50, 499, 500])
+def test_a_place_is_saved_at_least_every_1000_carts_and_never_ahead(size):
+    pages = [[START]] * (3000 // size)
+    given = saved = 0
+    for item in AbandonedCarts(FakeApi(*pages, size=size), START, "filters").read({}):
+        if not isinstance(item, Checkpoint):
+            given += 1
+            assert given - saved <= 1000
+        elif "scan" in item.state:
+            saved = given
+            assert int(item.state["scan"]["token"]) * size == given
+    assert given == len(pages) * size
+
+
+def test_pages_larger_than_that_are_each_followed_by_a_place():
+    _, states = read(FakeApi([START], [START], [START], size=2000), {})
+    assert [state.get("scan", {}).get("token") for state in states] == ["1", "2", None]
+
+
+def test_a_place_is_saved_though_no_cart_is_passed_on():
+    old = "2023-01-01T00:00:00Z"
+    dates, states = read(FakeApi(*[[old]] * 5, size=400), {})
+    assert dates == []
+    assert [state.get("scan", {}).get("token") for state in states] == ["1", "2", "3", "4", None]
+    assert states[-1] == {}
+
+
+def test_a_full_refresh_saves_no_place():
+    assert len(read(FakeApi(*[[START]] * 5, size=400), None)[1]) == 1
+
+
+def test_a_scan_is_taken_up_at_its_place_with_its_beginning_and_its_newest():
+    api = FakeApi([START], ["2024-05-20T00:00:00Z"])
+    dates, states = read(api, place(newest="2024-03-01T00:00:00Z"))
+    assert (api.asked, dates) == (["1"], ["2024-05-20T00:00:00Z"])
+    assert states == [{"modificationDate": "2024-05-01T00:00:00Z"}]
+    api = FakeApi([START], [None])
+    _, states = read(api, place(newest="2024-03-01T00:00:00Z"))
+    assert states == [{"modificationDate": "2024-03-01T00:00:00Z"}]
+
+
+@pytest.mark.parametrize(
+    "scan",
+    [
+        None, 5, "x", [], {}, {"token": "1"},
+        place(began="then")["scan"], place(token=1)["scan"], place(token="")["scan"],
+        place(filters="others")["scan"], place(filters=None)["scan"],
+    ],
+)  # fmt: skip
+def test_a_place_that_does_not_fit_means_a_fresh_scan_from_the_last_cursor(scan):
+    api = FakeApi(["2024-01-15T00:00:00Z", "2024-03-01T00:00:00Z"], [None])
+    dates, states = read(api, {**place(), "scan": scan})
+    assert api.asked == [None, "1"]
+    assert dates == ["2024-03-01T00:00:00Z", None]
+    assert states == [{"modificationDate": "2024-03-01T00:00:00Z"}]
+
+
+@pytest.mark.parametrize(
+    ("status", "failure_type", "fresh"),
+    [
+        (400, FailureType.system_error, True),
+        (404, FailureType.system_error, True),
+        (422, FailureType.system_error, True),
+        (500, FailureType.transient_error, True),
+        (429, FailureType.transient_error, True),
+        (None, FailureType.transient_error, True),
+        (401, FailureType.config_error, False),
+        (403, FailureType.config_error, False),
+        (302, FailureType.system_error, False),
+        (None, FailureType.system_error, False),
+    ],
+)
+def test_only_some_failures_mean_an_unknown_place(status, failure_type, fresh):
+    api = FakeApi([START], [START])
+    api.failure = ApiError("No.", failure_type, status)
+    if fresh:
+        read(api, place())
+        assert api.asked == ["1", None, "1"]
+    else:
+        with pytest.raises(ApiError):
+            read(api, place())
+        assert api.asked == ["1"]
+
+
+def test_a_cursor_that_is_no_date_reads_all_again(caplog):
+    dates, states = read(FakeApi([START]), {"modificationDate": "then"})
+    assert (dates, states) == ([START], [{"modificationDate": START}])
+    assert "is no date" in caplog.text

@@ -1,0 +1,251 @@
+import logging
+import time
+
+import pytest
+import requests
+from airbyte_cdk.models import FailureType
+
+from source_abandoned_carts.http import (
+    USER_AGENT,
+    Answer,
+    ApiError,
+    BasicAuth,
+    NoAuth,
+    Patience,
+    Problem,
+    Service,
+    base_url,
+)
+from source_abandoned_carts.json_text import parse
+
+URL = "https://api.example/v1"
+ADVICE = {401: "Copy the key again.", 403: "Look at the account."}
+
+
+def service(refusal=None, **patience) -> Service:
+    return Service(
+        "Shop", URL, auth=NoAuth(), advice=ADVICE, patience=Patience(**patience), refusal=refusal
+    )
+
+
+@pytest.fixture
+def waits(monkeypatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+def failure(requests_mock, waits, *answers, **options) -> ApiError:
+    requests_mock.get(f"{URL}/x", list(answers))
+    with pytest.raises(ApiError) as raised:
+        service(**options).get("/x", {})
+    return raised.value
+
+
+class TestRequests:
+    def test_it_names_itself_and_asks_for_json(self, requests_mock):
+        requests_mock.get(f"{URL}/x", json={"a": 1})
+        answer = service().get("/x", {"token": "Cart|a+/="})
+        assert answer.body == {"a": 1}
+        sent = requests_mock.last_request
+        assert sent.headers["User-Agent"] == USER_AGENT
+        assert sent.headers["Accept"] == "application/json"
+        assert sent.url == f"{URL}/x?token=Cart%7Ca%2B%2F%3D"
+        assert sent.timeout == (10, 60)
+
+    def test_a_key_is_sent_as_utf_8(self):
+        request = BasicAuth("clé")(requests.Request("GET", URL).prepare())
+        assert request.headers["Authorization"] == "Basic Y2zDqTo="
+
+
+class TestTries:
+    @pytest.mark.parametrize("status", [408, 429, 500, 502, 599])
+    def test_what_may_pass_is_tried_six_times(self, requests_mock, waits, status):
+        error = failure(requests_mock, waits, {"status_code": status})
+        assert error.failure_type == FailureType.transient_error
+        assert "tried 6 times" in error.message
+        assert len(waits) == 5
+        for wait, seconds in zip(waits, (1, 2, 4, 8, 16), strict=True):
+            assert seconds <= wait <= seconds * 1.25
+
+    @pytest.mark.parametrize(
+        "exception",
+        [
+            requests.ConnectionError,
+            requests.ConnectTimeout,
+            requests.ReadTimeout,
+            requests.exceptions.SSLError,
+            requests.exceptions.ProxyError,
+            requests.exceptions.ChunkedEncodingError,
+            requests.exceptions.ContentDecodingError,
+        ],
+    )
+    def test_so_are_broken_connections(self, requests_mock, waits, exception):
+        requests_mock.get(f"{URL}/x", [{"exc": exception("?key=secret")}, {"json": 5}])
+        assert service().get("/x", {}).body == 5
+        assert len(waits) == 1
+
+    @pytest.mark.parametrize(
+        ("status", "failure_type"),
+        [
+            (401, FailureType.config_error),
+            (403, FailureType.config_error),
+            (301, FailureType.system_error),
+            (304, FailureType.system_error),
+            (400, FailureType.system_error),
+            (402, FailureType.system_error),
+            (404, FailureType.system_error),
+            (422, FailureType.system_error),
+        ],
+    )
+    def test_what_will_not_change_is_not(self, requests_mock, waits, status, failure_type):
+        error = failure(requests_mock, waits, {"status_code": status, "text": "because"})
+        assert (error.failure_type, error.status, waits) == (failure_type, status, [])
+        assert f"HTTP {status}" in error.message
+        assert "“because”" in error.message
+
+    def test_advice_is_given(self, requests_mock, waits):
+        assert "Copy the key again." in failure(requests_mock, waits, {"status_code": 401}).message
+        assert "Look at the account." in failure(requests_mock, waits, {"status_code": 403}).message
+
+    @pytest.mark.parametrize("text", ["", "<html>", '{"a":', "NaN"])
+    def test_a_good_status_without_json_may_pass(self, requests_mock, waits, text):
+        requests_mock.get(f"{URL}/x", [{"text": text}, {"json": []}])
+        assert service().get("/x", {}).body == []
+
+    def test_patience_may_be_shorter(self, requests_mock, waits):
+        answer = {"status_code": 503, "headers": {"Retry-After": "300"}}
+        failure(requests_mock, waits, answer, tries=2, longest_retry_after=2)
+        assert waits == [2]
+
+    def test_a_refusal_in_the_body_comes_before_the_status(self, requests_mock, waits):
+        problem = Problem("No.", FailureType.config_error)
+        error = failure(requests_mock, waits, {"status_code": 500}, refusal=lambda answer: problem)
+        assert (error.message, error.failure_type, waits) == ("No.", problem.failure_type, [])
+
+    def test_what_is_waited_for_is_told(self, requests_mock, waits, caplog):
+        caplog.set_level(logging.INFO)
+        failure(requests_mock, waits, {"status_code": 503})
+        assert len(caplog.messages) == 5
+        assert "Shop could not answer (HTTP 503 Service Unavailable)" in caplog.messages[0]
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("header", "seconds"),
+        [
+            ("7", 7),
+            ("0", 0),
+            ("1.5", 1.5),
+            ("601", 600),
+            ("99999999", 600),
+            ("Thu, 01 Jan 2026 00:01:30 GMT", 90),
+            ("Thu, 01 Jan 2026 09:00:00 GMT", 600),
+        ],
+    )
+    def test_it_is_heeded_by_the_servers_clock(self, requests_mock, waits, header, seconds):
+        headers = {"Retry-After": header, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        requests_mock.get(f"{URL}/x", [{"status_code": 429, "headers": headers}, {"json": 1}])
+        service().get("/x", {})
+        assert waits == [seconds]
+
+    @pytest.mark.parametrize(
+        "header", ["", "soon", "-1", "nan", "inf", "1e3", "Wed, 31 Dec 2025 23:59:59 GMT", "9" * 20]
+    )
+    def test_what_makes_no_sense_is_not_heeded(self, requests_mock, waits, header):
+        headers = {"Retry-After": header, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        requests_mock.get(f"{URL}/x", [{"status_code": 429, "headers": headers}, {"json": 1}])
+        service().get("/x", {})
+        assert 1 <= waits[0] <= 1.25
+
+
+class TestClock:
+    def test_it_is_the_servers_where_it_tells_the_time(self, requests_mock):
+        headers = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+        requests_mock.get(f"{URL}/x", json=1, headers=headers)
+        answer = service().get("/x", {})
+        assert 1767225600 - 2 <= answer.asked_at <= 1767225600 < answer.answered_at
+
+    @pytest.mark.parametrize("headers", [{}, {"Date": "today"}, {"Date": ""}])
+    def test_it_is_this_machines_elsewhere(self, requests_mock, headers):
+        requests_mock.get(f"{URL}/x", json=1, headers=headers)
+        before = int(time.time())
+        answer = service().get("/x", {})
+        assert before <= answer.asked_at <= time.time() < answer.answered_at
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"message": "No", "cart": {"name": "Ann"}}', "No"),
+        ('{"errors": {"limit": ["too large"], "email": ["wrong"]}}', "too large; wrong"),
+        ('{"errors": [{"code": "E1", "message": "No", "value": "Ann"}]}', "No"),
+        ('{"status": "error", "data": "The partner is unknown"}', "The partner is unknown"),
+        ('{"data": {"validator": {"date_from": ["Needed."]}}}', "Needed."),
+        ('{"data": {"email": "ann"}}', ""),
+        ('["Ann"]', ""),
+        ('"Ann"', ""),
+        ("<html><title>Bad Gateway</title><p>for ann@shop.example</p>", "Bad Gateway for ***"),
+        ("", ""),
+        ('{"error": ' + '[' * 900 + '"deep"' + ']' * 900 + "}", None),
+    ],
+)  # fmt: skip
+def test_a_service_speaks_in_its_own_words_and_of_no_customer(content, words):
+    answer = Answer(400, parse(content.encode()), content.encode(), 0, 0)
+    assert answer.words == words if words is not None else isinstance(answer.words, str)
+
+
+@pytest.mark.parametrize(
+    ("address", "used"),
+    [
+        ("", "https://default.example/api"),
+        ("https://proxy.example/api/", "https://proxy.example/api"),
+        ("http://127.0.0.1:8000/api", "http://127.0.0.1:8000/api"),
+        ("http://127.8.9.1", "http://127.8.9.1"),
+        ("http://localhost:1", "http://localhost:1"),
+        ("http://[::1]:8000/x", "http://[::1]:8000/x"),
+    ],
+)
+def test_an_address_may_be_https_or_loopback(monkeypatch, address, used):
+    monkeypatch.setenv("SHOP_URL", address)
+    assert base_url("SHOP_URL", "https://default.example/api") == used
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://shop.example/api",
+        "http://127.0.0.1@shop.example/api",
+        "http://127.0.0.1:80@shop.example",
+        "https://user:password@shop.example",
+        "http://127.0.0.1.shop.example",
+        "http://localhost.shop.example",
+        "http://2130706433",
+        "http://0.0.0.0:8000",
+        "http://10.0.0.1",
+        "http://[::ffff:10.0.0.1]",
+        "http://127.0.0.1\\@shop.example",
+        "http://127.0.0.1#@shop.example",
+        "http://127.0.0.1?@shop.example",
+        "http://shop.example\t",
+        "https://shop.example/a b",
+        "https://",
+        "https:/api",
+        "//127.0.0.1",
+        "127.0.0.1:8000",
+        "file:///etc/passwd",
+        "ftp://127.0.0.1",
+        "http://127.0.0.1:port",
+        "nonsense",
+    ],
+)
+def test_any_other_is_refused(monkeypatch, address):
+    monkeypatch.setenv("SHOP_URL", address)
+    with pytest.raises(ApiError, match="SHOP_URL must hold an https address") as refusal:
+        base_url("SHOP_URL", "https://default.example")
+    assert refusal.value.failure_type == FailureType.config_error
+
+
+def test_without_the_variable_the_default_is_used(monkeypatch):
+    monkeypatch.delenv("SHOP_URL", raising=False)
+    assert base_url("SHOP_URL", "https://default.example") == "https://default.example"
