@@ -222,18 +222,18 @@ class Service:
             ) as response:
                 try:
                     content = _read(response, started + patience.answer)
-                except (OSError, urllib3.exceptions.HTTPError, _UnansweredError):
-                    if response.ok:
+                except _UnansweredError:
+                    if response.status_code < 300:
                         raise
                     content = b""  # a refusal counts, though its explanation got lost
-        except (requests.Timeout, urllib3.exceptions.TimeoutError):
+        except requests.Timeout:
             raise _UnansweredError("did not answer in time") from None
         except requests.exceptions.SSLError:
             raise _UnansweredError(
                 "could not be reached: its certificate was not accepted"
             ) from None
-        except (OSError, urllib3.exceptions.HTTPError):
-            raise _UnansweredError("could not be reached, or broke off its answer") from None
+        except (OSError, urllib3.exceptions.HTTPError):  # requests' own are OSErrors
+            raise _UnansweredError("could not be reached") from None
         seconds = time.monotonic() - started
         date = _http_date(response.headers.get("Date"))
         return Answer(
@@ -304,12 +304,17 @@ def _is_loopback(host: str | None) -> bool:
 def _read(response: requests.Response, deadline: float) -> bytes:
     """Read a body piece by piece: the time limits of a socket do not end one that drips."""
     content = bytearray()
-    while piece := response.raw.read1(_CHUNK, decode_content=True):
-        content += piece
-        if len(content) > _LARGEST_BODY:
-            raise _UnansweredError(f"sent an answer of more than {_LARGEST_BODY >> 20} MB")
-        if time.monotonic() > deadline:
-            raise _UnansweredError("did not end its answer in time")
+    try:
+        while piece := response.raw.read1(_CHUNK, decode_content=True):
+            content += piece
+            if len(content) > _LARGEST_BODY:
+                raise _UnansweredError(f"sent an answer of more than {_LARGEST_BODY >> 20} MB")
+            if time.monotonic() > deadline:
+                raise _UnansweredError("did not end its answer in time")
+    except urllib3.exceptions.TimeoutError:
+        raise _UnansweredError("did not end its answer in time") from None
+    except (OSError, urllib3.exceptions.HTTPError):
+        raise _UnansweredError("broke off its answer, or sent it damaged") from None
     return bytes(content)
 
 
