@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from threading import Event
 from typing import Any
 
 from .checkpoint import Checkpoint
@@ -81,16 +80,16 @@ class CartStats:
 
     def _count(self, to_read: list[Window]) -> Iterator[Counts]:
         """Ask for windows in parallel and give their counts in order."""
-        failed = Event()
+        failed: list[Window] = []
 
         def count(window: Window) -> Counts:
-            # Windows start in order, so those not yet started all come after the one that failed.
-            if failed.is_set():
+            # Workers take further windows before the reader comes to the one that failed.
+            if any(window.first > other.first for other in failed):
                 raise CancelledError
             try:
                 return self._api.counts(window)
             except BaseException:
-                failed.set()
+                failed.append(window)
                 raise
 
         with ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=NAME) as pool:
