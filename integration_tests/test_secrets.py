@@ -76,12 +76,12 @@ def test_no_form_of_a_key_and_no_customer_in_any_output(secretive, name, options
         sandbox.faults.append(
             Fault(fault.kind, service, 99, fault.status, headers, with_key(fault.body, key))
         )
-    output = connector.read(
-        sandbox.config, "abandoned_carts", "cart_stats", options=options, fast=True
-    )
+    # The filter is in the URL, and of a customer's address no log knows that it is to be hidden.
+    config = {**sandbox.config, "snipcart_email": f"{CUSTOMER}@shop.example"}
+    output = connector.read(config, "abandoned_carts", "cart_stats", options=options, fast=True)
     assert output.code == 1
     assert_silent(output.text)
-    checked = connector.run("check", *options, config=sandbox.config, fast=True)
+    checked = connector.run("check", *options, config=config, fast=True)
     assert checked.status["status"] == "FAILED"
     assert_silent(checked.text)
 

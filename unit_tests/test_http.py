@@ -53,6 +53,14 @@ class TestRequests:
         assert sent.url == f"{URL}/x?token=Cart%7Ca%2B%2F%3D"
         assert sent.timeout == (10, 60)
 
+    def test_no_login_is_taken_from_netrc(self, requests_mock, monkeypatch, tmp_path):
+        netrc = tmp_path / "netrc"
+        netrc.write_text("machine api.example login somebody password else\n")
+        monkeypatch.setenv("NETRC", str(netrc))
+        requests_mock.get(f"{URL}/x", json=1)
+        service().get("/x", {})
+        assert "Authorization" not in requests_mock.last_request.headers
+
     def test_a_key_is_sent_as_utf_8(self):
         request = BasicAuth("clé")(requests.Request("GET", URL).prepare())
         assert request.headers["Authorization"] == "Basic Y2zDqTo="
