@@ -56,6 +56,7 @@ FAILURES = {
     "malformed header": Fault("status", times=99, status=200, headers={"X bad": "KEY"}, body="KEY"),
     "reset": Fault("reset", times=99),
     "cut off": Fault("cut", times=99),
+    "flawed carts": Fault("status", times=99, status=200, body='{"items": [{"name": "ann.lovelace'),
     "no page": Fault("status", times=99, status=200, body={"message": "KEY", "items": "KEY"}),
 }
 

@@ -93,7 +93,10 @@ class Answer:
     def words(self) -> str:
         """What the service says for itself, fit to be shown: no keys, no e-mail addresses."""
         if self.body is json_text.INVALID:
-            text = re.sub(r"(?s)<[^>]*>", " ", self.content[:20_000].decode(errors="replace"))
+            text = self.content[:20_000].decode(errors="replace")
+            # What came in place of carts, or is JSON with a flaw, may well be carts.
+            is_data = self.ok or text.lstrip().startswith(("{", "["))
+            text = "" if is_data else re.sub(r"(?s)<[^>]*>", " ", text)
         else:
             try:
                 text = "; ".join(_sayings(self.body))

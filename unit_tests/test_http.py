@@ -199,8 +199,18 @@ class TestClock:
     ],
 )  # fmt: skip
 def test_a_service_speaks_in_its_own_words_and_of_no_customer(content, words):
+    """It may say what it likes in fields that are for saying it, and in a page of HTML."""
     answer = Answer(400, parse(content.encode()), content.encode(), 0, 0)
     assert answer.words == words if words is not None else isinstance(answer.words, str)
+
+
+@pytest.mark.parametrize(
+    ("status", "content"),
+    [(200, "Ann, Rue Saint-Joseph"), (200, '{"items": [{"name": "Ann'), (500, ' [{"name": "Ann')],
+)
+def test_what_may_be_carts_is_not_quoted(status, content):
+    answer = Answer(status, parse(content.encode()), content.encode(), 0, 0)
+    assert answer.words == ""
 
 
 @pytest.mark.parametrize(
