@@ -385,6 +385,26 @@ def test_short_and_empty_pages_are_no_end(sandbox, connector):
     assert sent == [None, "Cart|a", "7"]
 
 
+def test_a_place_follows_a_large_page(sandbox, connector):
+    page = {"items": [{"token": "x"}] * 1500, "hasMoreResults": True}
+    sandbox.faults = [
+        Fault("status", status=200, body={**page, "continuationToken": "Cart|a"}),
+        Fault("status", status=400, times=9),
+    ]
+    output = connector.read(sandbox.config, STREAM)
+    assert [state["scan"]["token"] for state in output.states(STREAM)] == ["Cart|a"]
+
+
+@pytest.mark.parametrize("depth", [300, 1000])
+def test_a_deeply_nested_cart_is_passed_on(sandbox, connector, depth):
+    cart = '{"token": "x", "metadata": ' + "[" * depth + "]" * depth + "}"
+    body = f'{{"items": [{cart}], "hasMoreResults": false}}'
+    sandbox.faults = [Fault("status", status=200, body=body)]
+    output = connector.read(sandbox.config, STREAM)
+    assert output.code == 0
+    assert "[" * depth in output.text
+
+
 def test_state_files_may_be_global(sandbox, connector):
     state = {"modificationDate": "2025-03-01T12:00:00Z"}
     entry = state_file({STREAM: state})[0]["stream"]

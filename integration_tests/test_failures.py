@@ -11,6 +11,7 @@ from sandbox import Fault
 CARTS = "abandoned_carts"
 STATS = "cart_stats"
 WAITS = [1, 2, 4, 8, 16]
+WRONG_KEY = {"status": "error", "message": "Incorrect rest key!"}
 
 
 def assert_waits(waits: list[float], expected: list[float]) -> None:
@@ -156,11 +157,36 @@ def test_a_redirect_to_another_host_gets_no_key(sandbox, make_sandbox, connector
     assert other.requests == []
 
 
+@pytest.mark.parametrize("location", ["http://elsewhere.example/", "http://[::1", "/\xff"])
+def test_a_redirect_is_told_in_the_services_own_words(sandbox, connector, location):
+    sandbox.faults = [
+        Fault("status", "snipcart", 9, 302, {"Location": location}, {"message": "We have moved."}),
+        Fault("status", "retargeting", 99, 302, {"Location": location}, WRONG_KEY),
+    ]
+    output = connector.read(sandbox.config, CARTS, STATS)
+    assert output.error(CARTS)["failure_type"] == "system_error"
+    assert "We have moved." in output.error(CARTS)["message"]
+    assert output.error(STATS)["failure_type"] == "config_error"
+
+
+def test_a_failure_does_not_wait_for_its_neighbours(sandbox, connector):
+    first = "1704067200"
+    sandbox.faults = [
+        Fault("status", "retargeting", 99, 200, body=WRONG_KEY,
+              when=lambda request: request.query["date_from"] == first),
+        Fault("status", "retargeting", 99, 429, {"Retry-After": "600"}),
+    ]  # fmt: skip
+    started = time.monotonic()
+    output = connector.read(sandbox.config, STATS)
+    assert time.monotonic() - started < 20
+    assert output.error(STATS)["failure_type"] == "config_error"
+
+
 def test_no_login_of_netrc_and_no_proxy_comes_between(sandbox, make_sandbox, connector, tmp_path):
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login other password secret\n")
     (tmp_path / ".netrc").chmod(0o600)
     connector.environment |= {"HOME": str(tmp_path), "HTTP_PROXY": "http://127.0.0.1:9"}
-    assert connector.run("check", config=sandbox.config).status == {"status": "SUCCEEDED"}
+    assert connector.run("check", config=sandbox.config).status["status"] == "SUCCEEDED"
     assert "authorization" not in sandbox.to("retargeting")[0].headers
 
 
@@ -194,8 +220,10 @@ def test_check_says_which_service_what_it_said_and_what_to_do(
         Fault("status", times=99, status=503, headers={"Retry-After": "300"}),
         Fault("slow", times=99, seconds=25),
         Fault("drip", times=99, seconds=0.2),
+        Fault("status", times=99, status=400, body={"message": "a" * 3_000_000}),
+        Fault("status", times=99, status=500, body="<" * 3_000_000),
     ],
-    ids=lambda fault: fault.kind,
+    ids=lambda fault: f"{fault.kind}{fault.status}",
 )
 def test_check_answers_within_30_seconds(sandbox, connector, fault):
     for service in ("snipcart", "retargeting"):
@@ -211,4 +239,4 @@ def test_check_answers_within_30_seconds(sandbox, connector, fault):
 
 def test_check_tries_a_second_time(sandbox, connector):
     sandbox.faults = [Fault("reset"), Fault("status", "retargeting", status=502)]
-    assert connector.run("check", config=sandbox.config).status == {"status": "SUCCEEDED"}
+    assert connector.run("check", config=sandbox.config).status["status"] == "SUCCEEDED"

@@ -37,7 +37,10 @@ def test_main_py_does_the_same_as_the_command(connector: Connector) -> None:
 
 def test_check_succeeds_with_both_keys_and_names_itself(sandbox, connector) -> None:
     output = connector.run("check", config=sandbox.config)
-    assert output.status == {"status": "SUCCEEDED"}
+    assert output.status == {
+        "status": "SUCCEEDED",
+        "message": "The key was accepted by Snipcart and Retargeting.",
+    }
     assert output.code == 0
     agents = {request.headers["user-agent"] for request in sandbox.requests}
     assert agents == {"source-abandoned-carts/0.1.0"}
@@ -178,6 +181,22 @@ def test_bad_files_get_a_sentence(sandbox, connector, tmp_path: Path) -> None:
         assert word in output.errors[0]["message"]
     missing = connector.run("check", f"--config={tmp_path / 'none.json'}")
     assert "No such file" in missing.status["message"]
+
+
+def test_a_state_of_another_kind_gets_a_sentence(sandbox, connector) -> None:
+    shared = [{"type": "GLOBAL", "global": {"shared_state": {"a": 1}, "stream_states": []}}]
+    files = {"config": sandbox.config, "catalog": catalog("abandoned_carts"), "state": shared}
+    output = connector.run("read", **files)
+    assert output.code == 1
+    assert output.errors[0]["failure_type"] == "config_error"
+
+
+@pytest.mark.parametrize("key", ["n", "1", '"', ",", "e", "type"])
+def test_a_short_key_leaves_the_protocol_whole(sandbox, connector, key) -> None:
+    config = {**sandbox.config, "snipcart_api_key": key}
+    output = connector.read(config, "abandoned_carts", "cart_stats")
+    assert output.code == 1
+    assert {message["type"] for message in output.messages} == {"LOG", "TRACE", "RECORD", "STATE"}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from airbyte_cdk.models import FailureType
 
 from .checkpoint import Checkpoint
 from .http import ApiError
+from .json_text import is_whole
 from .snipcart import Page, Snipcart, no_new_token
 from .timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
 
@@ -76,11 +77,6 @@ class AbandonedCarts:
         seen = {token}
         unsaved = 0
         while True:
-            # Before the page and not behind it: its own size tells whether the next state is due.
-            if incremental and unsaved and unsaved + len(page.carts) > _CARTS_BETWEEN_STATES:
-                place = Scan(token, self._fingerprint, scan.began, newest)
-                yield Checkpoint({CURSOR: finished, _SCAN: asdict(place)})
-                unsaved = 0
             for cart in page.carts:
                 modified = cart.get(CURSOR)
                 if modified is None:
@@ -96,6 +92,11 @@ class AbandonedCarts:
             if token in seen:
                 raise no_new_token()
             seen.add(token)
+            # One more page like this one would be too many.
+            if incremental and unsaved + len(page.carts) > _CARTS_BETWEEN_STATES:
+                place = Scan(token, self._fingerprint, scan.began, newest)
+                yield Checkpoint({CURSOR: finished, _SCAN: asdict(place)})
+                unsaved = 0
             page = self._api.page(token)
         yield Checkpoint(_finished_state(cursor, scan.began, newest))
 
@@ -104,22 +105,26 @@ class AbandonedCarts:
         if _SCAN in state:
             scan = _saved_scan(state[_SCAN])
             if scan is None or scan.filters != self._fingerprint:
-                reason = "The place saved in the list is not one for the filters set now"
+                reason = "it is not one for the filters set now"
             else:
                 try:
                     return self._api.page(scan.token), scan
                 except ApiError as error:
                     if not _is_unknown_place(error):
                         raise
-                    reason = f"The place saved in the list could not be found again: {error}"
-            logger.warning(f"{reason} The list of abandoned carts is read from its beginning.")
+                    status = "" if error.status is None else f", HTTP {error.status}"
+                    reason = f"Snipcart gives no page for it{status}"
+            logger.warning(
+                f"The place that the last scan of {NAME} came to cannot be taken up ({reason}): "
+                "the list is read from its beginning. No carts are lost."
+            )
         page = self._api.page(None)
         return page, Scan(None, self._fingerprint, from_epoch(page.asked_at))
 
 
 def _saved_scan(saved: Any) -> Scan | None:
     token = saved.get("token") if isinstance(saved, Mapping) else None
-    if not isinstance(token, str) or not token:
+    if not isinstance(token, str) or not token or not is_whole(token):
         return None
     began, newest = to_rfc3339(saved.get("began")), to_rfc3339(saved.get("newest"))
     if began is None:

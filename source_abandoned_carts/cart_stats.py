@@ -72,8 +72,8 @@ class CartStats:
         saved = (state.get("window_days", self._window_days), state.get("start", self._day))
         if cursor is None or saved != (self._window_days, self._day):
             logger.warning(
-                f"The saved state of {NAME} is for other windows than those set now, so all "
-                "windows are read again. Clear the stream's data to be rid of the old ones."
+                f"The saved state of {NAME} does not fit the windows set now, so all windows are "
+                "read again. Clear the stream's data to be rid of old ones."
             )
             return None
         return to_epoch(cursor) - self._lookback_days * DAY
@@ -92,5 +92,9 @@ class CartStats:
                 failed.append(window)
                 raise
 
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=NAME) as pool:
+        pool = ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=NAME)
+        try:
             yield from pool.map(count, to_read)
+        finally:
+            # After a failure not even those are waited for that wait to try again.
+            pool.shutdown(wait=False, cancel_futures=True)

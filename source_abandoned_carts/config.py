@@ -9,6 +9,8 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 
+from .json_text import is_whole
+
 
 class ConfigError(ValueError):
     """The settings cannot work. The text is a sentence that names the field, and not its value."""
@@ -106,8 +108,7 @@ def _text(value: str | float) -> str:
 
 def _can_be_sent(value: Any) -> bool:
     if isinstance(value, str):
-        # Half an emoji is text for JSON, and nothing that can be sent.
-        return value.encode(errors="ignore").decode() == value
+        return is_whole(value)
     return not isinstance(value, float) or abs(value) < 1e15  # NaN is not, and is no number
 
 

@@ -5,6 +5,7 @@ wait, ignores Retry-After, reads bodies without limit, and logs the URL and the 
 failed request: here a key and customers' data. With all that set right, this loop is the rest.
 """
 
+import html
 import logging
 import os
 import random
@@ -13,6 +14,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http.client import responses as reasons
 from importlib.metadata import version
@@ -28,7 +30,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from requests.auth import AuthBase
 
 from . import json_text
-from .redaction import presentable
+from .redaction import presentable, reveals, shorten
 
 logger = logging.getLogger("airbyte.http")
 
@@ -37,7 +39,6 @@ logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 USER_AGENT = f"source-abandoned-carts/{version('source-abandoned-carts')}"
 
-_WAITS = (1, 2, 4, 8, 16)  # seconds before each further try
 _JITTER = 0.25  # the share that chance adds to a wait, so that parallel requests fall out of step
 _LARGEST_BODY = 64 * 2**20  # bytes, decompressed; a page of 500 carts has about 2 million
 _CHUNK = 2**16
@@ -66,7 +67,7 @@ class Patience:
     connect: float = 10
     read: float = 60
     answer: float = 600
-    tries: int = 1 + len(_WAITS)
+    tries: int = 6
     longest_retry_after: float = 600
 
 
@@ -80,7 +81,8 @@ class Answer:
 
     status: int
     body: Any
-    content: bytes = field(repr=False)
+    text: str = field(repr=False)
+    secret: str = field(repr=False)
     asked_at: int
     answered_at: int
     retry_after: float | None = None
@@ -91,24 +93,24 @@ class Answer:
 
     @property
     def words(self) -> str:
-        """What the service says for itself, fit to be shown: no keys, no e-mail addresses."""
-        if self.body is json_text.INVALID:
-            text = self.content[:20_000].decode(errors="replace")
-            # What came in place of carts, or is JSON with a flaw, may well be carts.
-            is_data = self.ok or text.lstrip().startswith(("{", "["))
-            text = "" if is_data else re.sub(r"(?s)<[^>]*>", " ", text)
+        """What the service says for itself, fit to be shown: no key, no e-mail addresses."""
+        if self.body is not json_text.INVALID:
+            said = shorten("; ".join(_sayings(self.body)))
+        elif self.ok or self.text.lstrip().startswith(("{", "[")):
+            return ""  # what came in place of carts, or is JSON with a flaw, may well be carts
         else:
-            try:
-                text = "; ".join(_sayings(self.body))
-            except RecursionError:
-                text = ""
-        return presentable(filter_secrets(text))
+            said = shorten(self.text)
+        said = filter_secrets(said)
+        plain = re.sub(r"<[^>]*>", " ", said)
+        if reveals(said, self.secret) or reveals(plain, self.secret):
+            return ""
+        return presentable(html.unescape(plain))
 
     @property
     def told(self) -> str:
         """The HTTP status and the service's words, as part of a sentence."""
         status = f"HTTP {self.status} {reasons.get(self.status, '')}".rstrip()
-        return f"{status}: “{self.words}”" if self.words else status
+        return f"{status}: “{words}”" if (words := self.words) else status
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class _UnansweredError(Exception):
 
 
 class Service:
-    """One web API below a base URL.
+    """One web API below a base URL; `secret` is what it is asked with, and may repeat in an answer.
 
     `advice` says what a person is to do about HTTP status 401 and 403. `refusal` knows how this API
     says no in the body of an answer, whatever the status; it is asked before the status is.
@@ -139,15 +141,17 @@ class Service:
         *,
         auth: AuthBase,
         advice: Mapping[int, str],
+        secret: str,
         patience: Patience,
         refusal: Callable[[Answer], Problem | None] | None = None,
     ) -> None:
         self.name = name
         self._base_url = base_url
         self._advice = advice
+        self._secret = secret
         self._patience = patience
         self._refusal = refusal
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
         # Never without an auth of ours: requests would look for a login in ~/.netrc.
         self._session.auth = auth
@@ -242,18 +246,24 @@ class Service:
         return Answer(
             status=response.status_code,
             body=json_text.parse(content),
-            content=content,
+            text=_decode(content),
+            secret=self._secret,
             asked_at=max(0, floor(sent_at if date is None else date - seconds)),
             answered_at=floor(time.time() if date is None else date) + 1,
             retry_after=_retry_after(response.headers.get("Retry-After"), date),
         )
 
     def _wait(self, attempt: int, problem: Problem) -> None:
-        seconds = _WAITS[attempt - 1] * random.uniform(1, 1 + _JITTER)
+        seconds = 2 ** (attempt - 1) * random.uniform(1, 1 + _JITTER)
         if problem.retry_after is not None:
             seconds = min(problem.retry_after, self._patience.longest_retry_after)
         logger.info(f"{problem.message} Trying again in {seconds:.1f} seconds.")
         time.sleep(seconds)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Know of no redirect: even of one not followed, requests would read body and target."""
 
 
 class BasicAuth(AuthBase):
@@ -321,18 +331,29 @@ def _read(response: requests.Response, deadline: float) -> bytes:
     return bytes(content)
 
 
-def _http_date(text: str | None) -> int | None:
+def _decode(content: bytes) -> str:
     try:
-        return floor(parsedate_to_datetime(text).timestamp()) if text else None
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _http_date(text: str | None) -> int | None:
+    """Give an HTTP date in Unix seconds; None for none, or none that a clock may show."""
+    try:
+        date = parsedate_to_datetime(text or "")
     except (ValueError, TypeError, OverflowError):
         return None
+    if date.tzinfo is None:  # an HTTP date is UTC, whatever it says
+        date = date.replace(tzinfo=timezone.utc)
+    return floor(date.timestamp()) if 1970 < date.year < 9999 else None
 
 
 def _retry_after(text: str | None, server_time: int | None) -> float | None:
     """Give the seconds that a Retry-After header asks for; None for none, or none to be had."""
     if text is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text.strip()):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text.strip()):
         return float(text)
     date = _http_date(text)
     if date is None:
@@ -341,22 +362,28 @@ def _retry_after(text: str | None, server_time: int | None) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def _sayings(value: Any, said: bool = False) -> Iterator[str]:
+_SAYING = {"message", "error", "description", "error_description", "errormessage", "error_message",
+           "reason", "title", "detail"}  # fmt: skip
+_SAYING_BY_FIELD = {"errors", "validator"}
+
+
+def _sayings(body: Any) -> Iterator[str]:
     """Find the texts by which a JSON body explains itself, and no others: the rest may be data."""
-    if isinstance(value, str):
-        if said:
-            yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _sayings(item, said)
-    elif isinstance(value, dict):
-        named = [item for key, item in value.items() if key.lower() in _SAYING_KEYS]
-        for item in named or (value.values() if said else ()):
-            yield from _sayings(item, True)
-        data = value.get("data")
-        yield from _sayings(data, isinstance(data, str))
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, list):
+        for item in body[:10]:
+            yield from _sayings(item)
+    elif isinstance(body, dict):
+        for key, value in body.items():
+            if key.lower() in _SAYING or (key == "data" and isinstance(value, (str, dict))):
+                yield from _sayings(value)
+            elif key.lower() in _SAYING_BY_FIELD and isinstance(value, dict):
+                for texts in value.values():
+                    yield from (text for text in _listed(texts) if isinstance(text, str))
+            elif key.lower() in _SAYING_BY_FIELD:
+                yield from _sayings(value)
 
 
-_SAYING_KEYS = {
-    "message", "error", "error_description", "title", "detail", "errors", "validator"
-}  # fmt: skip
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

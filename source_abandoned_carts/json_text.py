@@ -33,6 +33,11 @@ def parse(content: bytes) -> Any:
         return INVALID
 
 
+def is_whole(text: str) -> bool:
+    """Tell whether a text can be sent: halves of emoji have no place in UTF-8."""
+    return not _HALF_SURROGATE.search(text)
+
+
 def _integer(digits: str) -> int | float | None:
     # Python refuses to read very long integers; 300 digits are still within a floating number.
     return int(digits) if len(digits) <= 300 else _floating(digits)

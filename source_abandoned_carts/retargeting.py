@@ -38,6 +38,7 @@ class Retargeting:
             base_url(URL_VARIABLE, URL),
             auth=NoAuth(),
             advice=_ADVICE,
+            secret=key,
             patience=patience,
             refusal=_refusal,
         )
@@ -66,11 +67,16 @@ class Retargeting:
 
 
 def _refusal(answer: Answer) -> Problem | None:
-    """Find the refusals that Retargeting puts into the body, under whatever HTTP status."""
+    """Find the refusals that Retargeting puts into the body, under whatever HTTP status.
+
+    A wrong key and an inactive account come before the status, a passing error and all others
+    behind it: None leaves the answer to be judged by its status.
+    """
     body = answer.body
-    if isinstance(body, dict) and body.get("status") == "success":
+    if body is json_text.INVALID or (isinstance(body, dict) and body.get("status") == "success"):
         return None
-    said = answer.words.lower() if isinstance(body, dict) else ""
+    # Looked for in the answer as it came: what is fit to be shown may lack what is a key.
+    said = answer.text.lower()
     if "incorrect rest key" in said:
         return Problem(
             f"Retargeting does not know the REST API key ({answer.told}). Copy it again from "
@@ -88,7 +94,7 @@ def _refusal(answer: Answer) -> Problem | None:
         return Problem(
             f"Retargeting could not answer ({answer.told}).", FailureType.transient_error
         )
-    if answer.ok and body is not json_text.INVALID:
+    if answer.ok:
         return Problem(
             f"Retargeting did not give the cart statistics ({answer.told}). Please report this to "
             "the connector's maintainers."

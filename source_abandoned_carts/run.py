@@ -17,11 +17,18 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from . import engine
 from .source import SourceAbandonedCarts
+
+# orjson reads 1,024 levels of nesting and writes fewer; what is deeper, the CDK writes with json,
+# which goes as deep as this.
+sys.setrecursionlimit(5_000)
 
 
 class _Entrypoint(AirbyteEntrypoint):
-    """The CDK's, less its own check of the settings, plus a status for each check."""
+    """The CDK's, but that each check ends in a status and each failure in a clean trace."""
+
+    failed = False
 
     @staticmethod
     def validate_connection(source_spec: ConnectorSpecification, config: Mapping[str, Any]) -> None:
@@ -36,14 +43,18 @@ class _Entrypoint(AirbyteEntrypoint):
     def run(self, parsed_args: argparse.Namespace) -> Iterable[str]:
         try:
             yield from super().run(parsed_args)
-        except AirbyteTracedException as error:
-            # The platform waits for a status even where the settings could not be read.
+        except Exception as error:
+            self.failed = True
+            if not isinstance(error, AirbyteTracedException):
+                error = engine.defect("The command", error)
             if parsed_args.command == "check":
+                # The platform waits for a status even where the settings could not be read.
                 status = AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
                 yield self.airbyte_message_to_string(
                     AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
                 )
-            raise
+            # Not by the CDK's hook, which hides a key in the finished JSON and may break it.
+            yield self.airbyte_message_to_string(error.as_sanitized_airbyte_message())
 
 
 def run() -> None:
@@ -54,11 +65,9 @@ def run() -> None:
         with PRINT_BUFFER:
             for message in entrypoint.run(arguments):
                 print(f"{message}\n", end="")
-    except BaseException:
-        # The CDK's hook tells what happened. Threads may still wait, for a service or for a reader
-        # that is gone, and Python's own way out would wait for them.
-        try:
-            sys.excepthook(*sys.exc_info())
-            sys.stdout.flush()
-        finally:
-            os._exit(1)
+    except (BrokenPipeError, KeyboardInterrupt):
+        entrypoint.failed = True  # nobody is there to be told
+    if entrypoint.failed:
+        # Threads may still wait, for a service or for a reader that is gone, and Python's own way
+        # out would wait for them.
+        os._exit(1)

@@ -60,6 +60,7 @@ class Snipcart:
             base_url(URL_VARIABLE, URL),
             auth=BasicAuth(key),
             advice=_ADVICE,
+            secret=key,
             patience=patience,
         )
 

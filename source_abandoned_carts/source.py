@@ -37,23 +37,53 @@ from .snipcart import Snipcart
 from .windows import DAY, Window
 
 _PATIENCE_OF_CHECK = Patience(connect=5, read=8, answer=10, tries=2, longest_retry_after=2)
-_LONGEST_CHECK = 20  # seconds; the platform wants an answer within 30, start-up included
+_LONGEST_CHECK = 15  # seconds; the platform wants an answer within 30, a slow start-up included
 
 _T = TypeVar("_T")
+_Items = Iterator[dict[str, Any] | Checkpoint]
 
 
 @dataclass(frozen=True)
 class _Stream:
+    """`setting` is the key that turns the stream on.
+
+    `read` takes the settings, the saved state ({} for none, None for a full refresh) and the time
+    of the sync in Unix seconds.
+    """
+
     primary_key: str
     cursor: str
-    setting: str  # the key that turns it on
+    setting: str
+    read: Callable[[Config, Mapping[str, Any] | None, int], _Items]
+
+
+def _snipcart(settings: Config, patience: Patience) -> Snipcart:
+    key = settings.snipcart_api_key or ""
+    return Snipcart(key, settings.filters, settings.page_size, patience)
+
+
+def _retargeting(settings: Config, patience: Patience) -> Retargeting:
+    return Retargeting(settings.retargeting_rest_key or "", patience)
+
+
+def _read_carts(settings: Config, state: Mapping[str, Any] | None, now: int) -> _Items:
+    api = _snipcart(settings, Patience())
+    return AbandonedCarts(api, settings.start, settings.fingerprint).read(state)
+
+
+def _read_stats(settings: Config, state: Mapping[str, Any] | None, now: int) -> _Items:
+    api = _retargeting(settings, Patience())
+    stream = CartStats(api, settings.start, settings.window_days, settings.lookback_days)
+    return stream.read(state, now)
 
 
 _STREAMS = {
     abandoned_carts.NAME: _Stream(
-        abandoned_carts.PRIMARY_KEY, abandoned_carts.CURSOR, "snipcart_api_key"
+        abandoned_carts.PRIMARY_KEY, abandoned_carts.CURSOR, "snipcart_api_key", _read_carts
     ),
-    cart_stats.NAME: _Stream(cart_stats.PRIMARY_KEY, cart_stats.CURSOR, "retargeting_rest_key"),
+    cart_stats.NAME: _Stream(
+        cart_stats.PRIMARY_KEY, cart_stats.CURSOR, "retargeting_rest_key", _read_stats
+    ),
 }
 
 
@@ -65,14 +95,14 @@ class SourceAbandonedCarts(Source):
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Ask each service that has a key; what fails is told in the status, and never raised."""
         try:
-            settings = self._settings(logger, config)
+            checked = _check(self._settings(logger, config))
         except AirbyteTracedException as error:
-            failures = [str(error)]
-        else:
-            failures = _failures(settings)
+            checked = {"": str(error)}
+        failures = " ".join(failure for failure in checked.values() if failure)
+        if failures:
+            return AirbyteConnectionStatus(status=Status.FAILED, message=failures)
         return AirbyteConnectionStatus(
-            status=Status.FAILED if failures else Status.SUCCEEDED,
-            message=" ".join(failures) or None,
+            status=Status.SUCCEEDED, message=f"The key was accepted by {' and '.join(checked)}."
         )
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
@@ -95,8 +125,13 @@ class SourceAbandonedCarts(Source):
     ) -> Iterable[AirbyteMessage]:
         """Read the streams of the catalog, all at once."""
         settings = self._settings(logger, config)
-        states = ConnectorStateManager(state)
         now = int(time.time())
+        try:
+            states = ConnectorStateManager(state)
+        except ValueError:
+            raise _config_error(
+                "The saved state was not written by this connector. Clear the connection's data."
+            ) from None
 
         def reader(name: str, sync_mode: SyncMode | None) -> engine.Reader:
             incremental = sync_mode == SyncMode.incremental
@@ -155,42 +190,31 @@ def _make_stream(name: str, read: engine.Reader) -> DefaultStream:
     )
 
 
-def _records(
-    settings: Config, name: str, state: Mapping[str, Any] | None, now: int
-) -> Iterator[dict[str, Any] | Checkpoint]:
-    """Read one stream; `state` is None for a full refresh, `now` in Unix seconds."""
-    if name not in _STREAMS:
+def _records(settings: Config, name: str, state: Mapping[str, Any] | None, now: int) -> _Items:
+    stream = _STREAMS.get(name)
+    if stream is None:
         raise _config_error(
             f"There is no stream {name}. Refresh the connection's schema, or remove the stream."
         )
-    if name == abandoned_carts.NAME and settings.snipcart_api_key:
-        snipcart = _snipcart(settings.snipcart_api_key, settings, Patience())
-        return AbandonedCarts(snipcart, settings.start, settings.fingerprint).read(state)
-    if name == cart_stats.NAME and settings.retargeting_rest_key:
-        return CartStats(
-            Retargeting(settings.retargeting_rest_key, Patience()),
-            settings.start,
-            settings.window_days,
-            settings.lookback_days,
-        ).read(state, now)
-    raise _config_error(
-        f"The stream {name} needs the setting {_STREAMS[name].setting}, which is not filled in. "
-        "Fill it in, or remove the stream from the connection."
-    )
+    if not getattr(settings, stream.setting):
+        raise _config_error(
+            f"The stream {name} needs the setting {stream.setting}, which is not filled in. Fill "
+            "it in, or remove the stream from the connection."
+        )
+    return stream.read(settings, state, now)
 
 
-def _failures(settings: Config) -> list[str]:
-    """Ask the services that have a key, all at once, and tell what failed, a sentence each."""
+def _check(settings: Config) -> dict[str, str]:
+    """Ask the services that have a key, all at once; give for each what failed, or no text."""
     now = int(time.time())
     checks: dict[str, Callable[[], object]] = {}
-    if key := settings.snipcart_api_key:
-        checks["Snipcart"] = lambda: _snipcart(key, settings, _PATIENCE_OF_CHECK).check()
-    if rest_key := settings.retargeting_rest_key:
-        checks["Retargeting"] = lambda: Retargeting(rest_key, _PATIENCE_OF_CHECK).counts(
-            Window(now - DAY, now)
-        )
-    # What no answer has come for by the end is a failure: neither a stuck name server nor an
-    # answer that drips may hold up the check. Threads that are daemons do not hold up the exit.
+    if settings.snipcart_api_key:
+        checks["Snipcart"] = lambda: _snipcart(settings, _PATIENCE_OF_CHECK).check()
+    if settings.retargeting_rest_key:
+        day = Window(now - DAY, now)
+        checks["Retargeting"] = lambda: _retargeting(settings, _PATIENCE_OF_CHECK).counts(day)
+    # What has not answered by the end is a failure: neither a stuck name server nor an answer that
+    # drips may hold up the check, and threads that are daemons do not hold up the exit.
     outcomes = {
         name: f"{name} did not answer within {_LONGEST_CHECK} seconds. Try again later."
         for name in checks
@@ -211,11 +235,7 @@ def _failures(settings: Config) -> list[str]:
         thread.start()
     for thread in threads:
         thread.join(max(0, deadline - time.monotonic()))
-    return [outcome for outcome in outcomes.values() if outcome]
-
-
-def _snipcart(key: str, settings: Config, patience: Patience) -> Snipcart:
-    return Snipcart(key, settings.filters, settings.page_size, patience)
+    return dict(outcomes)
 
 
 def _from_file(what: str, path: str, read: Callable[[str], _T]) -> _T:
