@@ -42,6 +42,7 @@ USER_AGENT = f"source-abandoned-carts/{version('source-abandoned-carts')}"
 _JITTER = 0.25  # the share that chance adds to a wait, so that parallel requests fall out of step
 _LARGEST_BODY = 64 * 2**20  # bytes, decompressed; a page of 500 carts has about 2 million
 _CHUNK = 2**16
+_EXPLAINING = 10  # seconds that the body of a refusal may take
 
 
 class ApiError(AirbyteTracedException):
@@ -189,6 +190,7 @@ class Service:
         return replace(problem, status=answer.status, retry_after=answer.retry_after)
 
     def _problem(self, answer: Answer) -> Problem | None:
+        """Judge an answer by its HTTP status, and a good one by whether it is JSON."""
         if answer.status in (401, 403):
             return Problem(
                 f"{self.name} refused the request ({answer.told}). {self._advice[answer.status]}",
@@ -227,10 +229,11 @@ class Service:
                 allow_redirects=False,
                 stream=True,
             ) as response:
+                good = response.status_code < 300
                 try:
-                    content = _read(response, started + patience.answer)
+                    content = _read(response, started + (patience.answer if good else _EXPLAINING))
                 except _UnansweredError:
-                    if response.status_code < 300:
+                    if good:
                         raise
                     content = b""  # a refusal counts, though its explanation got lost
         except requests.Timeout:
