@@ -11,6 +11,8 @@ help:
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
 	@echo "make clean    remove what the other commands have made"
+	@echo
+	@echo "They use python3; for another one: make clean, then make demo PYTHON=python3.12"
 
 demo: .venv/installed
 	@$(BIN)/python -m sandbox.demo
@@ -29,6 +31,7 @@ format: .venv/installed
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -r {} +
 
 # What is needed, once; then the package itself, as a user would install it, after each change.
 .venv/needed: setup.py constraints.txt

@@ -81,9 +81,9 @@ class Connector:
         self._folder = folder
         self.environment = {**os.environ, **sandbox.environment}
 
-    def start(self, verb: str, *options: str, **files: Any) -> subprocess.Popen[str]:
-        """Start a command of the protocol; each file is JSON, or text as it is."""
-        arguments = [verb, *options]
+    def start(self, *words: str, **files: Any) -> subprocess.Popen[str]:
+        """Start the command with words and files; a file is JSON, or text as it is."""
+        arguments = list(words)
         for name, content in files.items():
             if content is not None:
                 path = self._folder / f"{name}.json"
@@ -99,14 +99,14 @@ class Connector:
             text=True,
         )
 
-    def run(self, verb: str, *options: str, fast: bool = False, **files: Any) -> Output:
+    def run(self, *words: str, fast: bool = False, **files: Any) -> Output:
         """Run a command to its end; `fast` shortens its sleep and tells how long it would be."""
         waits = self._folder / "waits"
         if fast:
             waits.unlink(missing_ok=True)
             self.environment["PYTHONPATH"] = str(HERE / "shortened_sleep")
             self.environment["WAITS"] = str(waits)
-        process = self.start(verb, *options, **files)
+        process = self.start(*words, **files)
         text, _ = process.communicate(timeout=120)
         slept = waits.read_text().split() if fast and waits.exists() else []
         return Output(process.returncode, text, [float(seconds) for seconds in slept])

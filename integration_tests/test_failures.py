@@ -60,6 +60,7 @@ def test_nothing_listens(sandbox, connector):
     connector.environment["SNIPCART_API_URL"] = "http://127.0.0.1:9/api"
     output = connector.read(sandbox.config, CARTS, STATS, fast=True)
     assert output.error(CARTS)["failure_type"] == "transient_error"
+    assert "could not be reached (Connection refused)" in output.error(CARTS)["message"]
     assert sum(r["abandoned"] for r in output.records(STATS)) == len(sandbox.abandoned)
     assert_waits(output.waits, WAITS)
 

@@ -39,7 +39,7 @@ def test_check_succeeds_with_both_keys_and_names_itself(sandbox, connector) -> N
     output = connector.run("check", config=sandbox.config)
     assert output.status == {
         "status": "SUCCEEDED",
-        "message": "The key was accepted by Snipcart and Retargeting.",
+        "message": "The keys work: Snipcart and Retargeting answered.",
     }
     assert output.code == 0
     agents = {request.headers["user-agent"] for request in sandbox.requests}
@@ -161,6 +161,18 @@ def test_settings_that_cannot_work_are_refused_before_any_request(
     assert sandbox.requests == []
 
 
+def test_no_command_gets_a_sentence(connector) -> None:
+    output = connector.run()
+    assert output.code == 1
+    assert "use spec, check, discover or read" in output.errors[0]["message"]
+
+
+def test_a_misspelt_setting_is_warned_of(sandbox, connector) -> None:
+    output = connector.run("check", config={**sandbox.config, "snipcart_emial": "a@b.example"})
+    assert output.logs("WARN") == ["There is no setting snipcart_emial; it is ignored."]
+    assert output.status["status"] == "SUCCEEDED"
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"start_date": "\\ud83d"}', ""])
 def test_check_answers_even_where_the_settings_are_no_settings(connector, text) -> None:
     output = connector.run("check", config=text)
@@ -181,6 +193,8 @@ def test_bad_files_get_a_sentence(sandbox, connector, tmp_path: Path) -> None:
         assert word in output.errors[0]["message"]
     missing = connector.run("check", f"--config={tmp_path / 'none.json'}")
     assert "No such file" in missing.status["message"]
+    broken = connector.run("check", config='{"start_date":\n"2024-01-01",}')
+    assert "not JSON at line 2, column 14" in broken.status["message"]
 
 
 def test_a_state_of_another_kind_gets_a_sentence(sandbox, connector) -> None:

@@ -25,13 +25,16 @@ def main() -> None:
         "(5 seconds); how often (default once). May be given again",
     )
     arguments = parser.parse_args()
-    sandbox = Sandbox(
-        arguments.carts,
-        arguments.seed,
-        port=arguments.port,
-        snipcart_key=arguments.snipcart_key,
-        retargeting_key=arguments.retargeting_key,
-    )
+    try:
+        sandbox = Sandbox(
+            arguments.carts,
+            arguments.seed,
+            port=arguments.port,
+            snipcart_key=arguments.snipcart_key,
+            retargeting_key=arguments.retargeting_key,
+        )
+    except OSError as error:
+        parser.error(f"port {arguments.port} cannot be used: {error.strerror}")
     try:
         sandbox.faults = [_fault(text) for text in arguments.fault]
     except ValueError:

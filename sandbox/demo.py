@@ -1,12 +1,14 @@
 """python -m sandbox.demo: two incremental syncs of a made-up shop by the real command."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
+from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,15 +36,23 @@ def main() -> None:
             cart.touch(sandbox.now() - timedelta(seconds=1), "iso7")
         sandbox.abandoned.append(int(sandbox.now().timestamp()) - 1)
         second = demo.read()
+    cart, window = first["abandoned_carts"][0], first["cart_stats"][0]
+    items = ", ".join(f"{item['quantity']} × {item['name']}" for item in cart["items"])
+    print(f"A cart:   {cart['email']} left {items}: {cart['total']:.2f} {cart['currency']},")
+    print(f"          last changed at {cart['modificationDate']}.")
+    print(f"A window: {window['abandoned']} carts abandoned, {window['recovered']} recovered,")
+    print(f"          {window['date_from']} to {window['date_to']}.\n")
     print(f"{'records read':<28}{'abandoned_carts':>16}{'cart_stats':>12}")
     for title, records in (
         ("first sync: all there is", first),
         (f"second: {_TOUCHED} carts changed", second),
     ):
-        print(f"{title:<28}{records['abandoned_carts']:>16}{records['cart_stats']:>12}")
+        print(f"{title:<28}{len(records['abandoned_carts']):>16}{len(records['cart_stats']):>12}")
+    undated = sum("modificationDate" not in cart for cart in second["abandoned_carts"])
+    same = len(second["abandoned_carts"]) - _TOUCHED - undated
     print(
-        "\nThe second sync passes on the changed carts, those without a readable date, and those at"
-        "\nthe saved date itself; of the statistics, the windows of the last 30 days."
+        f"\nThe second sync passes on the {_TOUCHED} changed carts, {undated} without a readable date"
+        f"\nand {same} of the saved date itself; of the statistics, the windows of the last 30 days."
         "\n\nWith real keys: put them into secrets/config.json, then see “Real keys” in README.md."
     )
 
@@ -84,8 +94,8 @@ class _Demo:
         ]
         self._write("catalog", {"streams": configured})
 
-    def read(self) -> Counter[str]:
-        """Sync from where the last sync ended; count the records of each stream."""
+    def read(self) -> dict[str, list[dict[str, Any]]]:
+        """Sync from where the last sync ended; give the records of each stream."""
         self._write("state", self._state)
         messages = self.run("read", "catalog", "state")
         states = {
@@ -94,13 +104,18 @@ class _Demo:
             if message["type"] == "STATE"
         }
         self._state = list(states.values())
-        return Counter(
-            message["record"]["stream"] for message in messages if message["type"] == "RECORD"
-        )
+        records = defaultdict(list)
+        for message in messages:
+            if message["type"] == "RECORD":
+                records[message["record"]["stream"]].append(message["record"]["data"])
+        return records
 
     def _write(self, name: str, content: Any) -> None:
         (self._folder / f"{name}.json").write_text(json.dumps(content))
 
 
 if __name__ == "__main__":
-    main()
+    # Ended from outside, it still clears up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

@@ -197,9 +197,8 @@ class Service:
                 FailureType.config_error,
             )
         if answer.status in (408, 429) or answer.status >= 500:
-            return Problem(
-                f"{self.name} could not answer ({answer.told}).", FailureType.transient_error
-            )
+            did = "asks for fewer requests" if answer.status == 429 else "could not answer"
+            return Problem(f"{self.name} {did} ({answer.told}).", FailureType.transient_error)
         if 300 <= answer.status < 400:
             return Problem(
                 f"{self.name} redirected the request to another address ({answer.told}). Redirects "
@@ -242,8 +241,8 @@ class Service:
             raise _UnansweredError(
                 "could not be reached: its certificate was not accepted"
             ) from None
-        except (OSError, urllib3.exceptions.HTTPError):  # requests' own are OSErrors
-            raise _UnansweredError("could not be reached") from None
+        except (OSError, urllib3.exceptions.HTTPError) as error:  # requests' own are OSErrors
+            raise _UnansweredError(f"could not be reached{_reason(error)}") from None
         seconds = time.monotonic() - started
         date = _http_date(response.headers.get("Date"))
         return Answer(
@@ -294,6 +293,8 @@ def base_url(variable: str, default: str) -> str:
     Only who runs the connector can set it; in the settings, an editor could send the keys away.
     """
     text = os.environ.get(variable) or default
+    if text == default:
+        return default
     try:
         # The parser that the request will go by, so that both see the same host.
         url = urllib3.util.parse_url(text)
@@ -302,6 +303,7 @@ def base_url(variable: str, default: str) -> str:
     bare = url.host and not (url.auth or url.query or url.fragment)
     safe = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.host))
     if bare and safe and re.fullmatch(r"[!-\[\]-~]+", text):
+        logger.info(f"{variable} leads to {url.url}.")
         return url.url.rstrip("/")
     message = (
         f"The environment variable {variable} must hold an https address, or plain http to a "
@@ -332,6 +334,18 @@ def _read(response: requests.Response, deadline: float) -> bytes:
     except (OSError, urllib3.exceptions.HTTPError):
         raise _UnansweredError("broke off its answer, or sent it damaged") from None
     return bytes(content)
+
+
+def _reason(error: BaseException | None) -> str:
+    """Give the operating system's word for a failed connection, in brackets, where there is one.
+
+    The texts of requests and urllib3 are not for showing: they hold the URL.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return f" ({error.strerror})"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _decode(content: bytes) -> str:

@@ -1,6 +1,7 @@
 """The command source-abandoned-carts."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,6 +13,7 @@ from airbyte_cdk.models import (
     AirbyteConnectionStatus,
     AirbyteMessage,
     ConnectorSpecification,
+    FailureType,
     Status,
     Type,
 )
@@ -42,6 +44,11 @@ class _Entrypoint(AirbyteEntrypoint):
 
     def run(self, parsed_args: argparse.Namespace) -> Iterable[str]:
         try:
+            if not parsed_args.command:
+                raise AirbyteTracedException(
+                    message="No command was given: use spec, check, discover or read.",
+                    failure_type=FailureType.config_error,
+                )
             yield from super().run(parsed_args)
         except Exception as error:
             self.failed = True
@@ -59,15 +66,21 @@ class _Entrypoint(AirbyteEntrypoint):
 
 def run() -> None:
     """Run the command that the arguments name; messages go to standard output, a line each."""
+    # A log line that cannot be written would be told on standard error, with nothing hidden in it.
+    logging.raiseExceptions = False
     entrypoint = _Entrypoint(SourceAbandonedCarts())
     arguments = entrypoint.parse_args(sys.argv[1:])
+    code = 0
     try:
         with PRINT_BUFFER:
             for message in entrypoint.run(arguments):
                 print(f"{message}\n", end="")
-    except (BrokenPipeError, KeyboardInterrupt):
-        entrypoint.failed = True  # nobody is there to be told
-    if entrypoint.failed:
+        code = 1 if entrypoint.failed else 0
+    except BrokenPipeError:
+        code = 1  # nobody is there to be told
+    except KeyboardInterrupt:
+        code = 130
+    if code:
         # Threads may still wait, for a service or for a reader that is gone, and Python's own way
         # out would wait for them.
-        os._exit(1)
+        os._exit(code)

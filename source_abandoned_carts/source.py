@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from itertools import chain
+from json import JSONDecodeError
 from typing import Any, TypeVar
 
 from airbyte_cdk.models import (
@@ -102,7 +103,7 @@ class SourceAbandonedCarts(Source):
         if failures:
             return AirbyteConnectionStatus(status=Status.FAILED, message=failures)
         return AirbyteConnectionStatus(
-            status=Status.SUCCEEDED, message=f"The key was accepted by {' and '.join(checked)}."
+            status=Status.SUCCEEDED, message=f"The keys work: {' and '.join(checked)} answered."
         )
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
@@ -153,21 +154,25 @@ class SourceAbandonedCarts(Source):
     @staticmethod
     def read_config(config_path: str) -> MutableMapping[str, Any]:
         """Read the file of the settings; AirbyteTracedException says what is wrong with it."""
-        return _from_file("settings", config_path, Source.read_config)
+        return _from_file("settings", config_path, "an object of settings", Source.read_config)
 
     @classmethod
     def read_catalog(cls, catalog_path: str) -> ConfiguredAirbyteCatalog:
         """Read the file of the configured catalog, likewise."""
-        return _from_file("configured catalog", catalog_path, super().read_catalog)
+        return _from_file("catalog", catalog_path, "a configured catalog", super().read_catalog)
 
     @classmethod
     def read_state(cls, state_path: str) -> list[AirbyteStateMessage]:
         """Read the file of the states, likewise; no path, no states."""
-        return _from_file("state", state_path, super().read_state)
+        return _from_file("state", state_path, "a list of states", super().read_state)
 
     def _settings(self, logger: logging.Logger, config: Mapping[str, Any]) -> Config:
+        form = self.spec(logger).connectionSpecification
+        for name in config:
+            if name.startswith(("snipcart_", "retargeting_")) and name not in form["properties"]:
+                logger.warning(f"There is no setting {name}; it is ignored.")
         try:
-            settings = read_config(config, self.spec(logger).connectionSpecification)
+            settings = read_config(config, form)
         except ConfigError as error:
             raise _config_error(str(error)) from None
         # The CDK hides a key as it is; in a log it may also be percent-encoded, or in Base64.
@@ -238,14 +243,18 @@ def _check(settings: Config) -> dict[str, str]:
     return dict(outcomes)
 
 
-def _from_file(what: str, path: str, read: Callable[[str], _T]) -> _T:
+def _from_file(what: str, path: str, content: str, read: Callable[[str], _T]) -> _T:
     try:
         return read(path)
     except OSError as error:
-        reason = error.strerror
-    except Exception:  # the text of the error may quote the file, and with it a key
-        reason = "it does not hold what Airbyte writes there, as JSON"
-    raise _config_error(f"The file with the {what}, {path}, cannot be read: {reason}.")
+        reason = error.strerror or type(error).__name__
+    except Exception as error:  # its text may quote the file, and with it a key
+        cause = error.__context__
+        if isinstance(cause, JSONDecodeError):
+            reason = f"it is not JSON at line {cause.lineno}, column {cause.colno}"
+        else:
+            reason = f"it does not hold {content}"
+    raise _config_error(f"The {what} file {path} cannot be read: {reason}.")
 
 
 def _config_error(message: str) -> AirbyteTracedException:
