@@ -50,11 +50,11 @@ def main() -> None:
         print(f"{title:<28}{len(records['abandoned_carts']):>16}{len(records['cart_stats']):>12}")
     undated = sum("modificationDate" not in cart for cart in second["abandoned_carts"])
     same = len(second["abandoned_carts"]) - _TOUCHED - undated
-    print(
-        f"\nThe second sync passes on the {_TOUCHED} changed carts, {undated} without a readable date"
-        f"\nand {same} of the saved date itself; of the statistics, the windows of the last 30 days."
-        "\n\nWith real keys: put them into secrets/config.json, then see “Real keys” in README.md."
-    )
+    print(f"""
+The second sync passes on the {_TOUCHED} changed carts, {undated} without a readable date and {same} of
+the saved date itself; of the statistics, the windows of the last 30 days.
+
+With real keys: put them into secrets/config.json, then see “Real keys” in README.md.""")
 
 
 class _Demo:
