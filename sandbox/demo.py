@@ -51,8 +51,8 @@ def main() -> None:
     undated = sum("modificationDate" not in cart for cart in second["abandoned_carts"])
     same = len(second["abandoned_carts"]) - _TOUCHED - undated
     print(f"""
-The second sync passes on the {_TOUCHED} changed carts, {undated} without a readable date and {same} of
-the saved date itself; of the statistics, the windows of the last 30 days.
+The second sync passes on the {_TOUCHED} changed carts, {undated} without a readable date
+and {same} of the saved date itself; of the statistics, the windows of the last 30 days.
 
 With real keys: put them into secrets/config.json, then see “Real keys” in README.md.""")
 
