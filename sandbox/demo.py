@@ -36,10 +36,10 @@ def main() -> None:
             cart.touch(sandbox.now() - timedelta(seconds=1), "iso7")
         sandbox.abandoned.append(int(sandbox.now().timestamp()) - 1)
         second = demo.read()
-    cart, window = first["abandoned_carts"][0], first["cart_stats"][0]
-    items = ", ".join(f"{item['quantity']} × {item['name']}" for item in cart["items"])
-    print(f"A cart:   {cart['email']} left {items}: {cart['total']:.2f} {cart['currency']},")
-    print(f"          last changed at {cart['modificationDate']}.")
+    left, window = first["abandoned_carts"][0], first["cart_stats"][0]
+    items = ", ".join(f"{item['quantity']} × {item['name']}" for item in left["items"])
+    print(f"A cart:   {left['email']} left {items}: {left['total']:.2f} {left['currency']},")
+    print(f"          last changed at {left['modificationDate']}.")
     print(f"A window: {window['abandoned']} carts abandoned, {window['recovered']} recovered,")
     print(f"          {window['date_from']} to {window['date_to']}.\n")
     print(f"{'records read':<28}{'abandoned_carts':>16}{'cart_stats':>12}")
