@@ -196,7 +196,7 @@ class Service:
                 f"{self.name} refused the request ({answer.told}). {self._advice[answer.status]}",
                 FailureType.config_error,
             )
-        if answer.status in (408, 429) or answer.status >= 500:
+        if answer.status in (408, 429) or 500 <= answer.status < 600:
             did = "asks for fewer requests" if answer.status == 429 else "could not answer"
             return Problem(f"{self.name} {did} ({answer.told}).", FailureType.transient_error)
         if 300 <= answer.status < 400:

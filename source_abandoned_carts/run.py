@@ -68,6 +68,7 @@ def run() -> None:
     """Run the command that the arguments name; messages go to standard output, a line each."""
     # A log line that cannot be written would be told on standard error, with nothing hidden in it.
     logging.raiseExceptions = False
+    logging.captureWarnings(True)  # the CDK leads standard error into standard output
     entrypoint = _Entrypoint(SourceAbandonedCarts())
     arguments = entrypoint.parse_args(sys.argv[1:])
     code = 0

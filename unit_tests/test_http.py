@@ -113,6 +113,7 @@ class TestTries:
             (402, FailureType.system_error),
             (404, FailureType.system_error),
             (422, FailureType.system_error),
+            (600, FailureType.system_error),
         ],
     )
     def test_what_will_not_change_is_not(self, requests_mock, waits, status, failure_type):
