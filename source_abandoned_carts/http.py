@@ -82,7 +82,7 @@ class Answer:
 
     status: int
     body: Any
-    text: str = field(repr=False)
+    content: bytes = field(repr=False)
     secret: str = field(repr=False)
     asked_at: int
     answered_at: int
@@ -91,6 +91,14 @@ class Answer:
     @property
     def ok(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def text(self) -> str:
+        """The body as it came; only a refusal is worth the decoding."""
+        try:
+            return self.content.decode()
+        except UnicodeDecodeError:
+            return self.content.decode("latin-1")
 
     @property
     def words(self) -> str:
@@ -248,7 +256,7 @@ class Service:
         return Answer(
             status=response.status_code,
             body=json_text.parse(content),
-            text=_decode(content),
+            content=content,
             secret=self._secret,
             asked_at=max(0, floor(sent_at if date is None else date - seconds)),
             answered_at=floor(time.time() if date is None else date) + 1,
@@ -346,13 +354,6 @@ def _reason(error: BaseException | None) -> str:
             return f" ({error.strerror})"
         error = error.__cause__ or error.__context__
     return ""
-
-
-def _decode(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
 
 
 def _http_date(text: str | None) -> int | None:
