@@ -1,12 +1,17 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo sync test lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
+SYNC := .venv-sync/bin/python
+PIP := -m pip install --quiet --disable-pip-version-check
+CONFIG ?= secrets/config.json
 PACKAGE := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
 
 help:
-	@echo "make demo     sync a made-up shop twice and see what comes in"
+	@echo "make demo     sync a made-up shop twice into a database; tables and a picture"
+	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
+	@echo "              [TO=postgresql://USER@HOST/DATABASE] [STREAMS=cart_stats] [PICTURE=carts.png]"
 	@echo "make test     run all tests"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
@@ -14,33 +19,45 @@ help:
 	@echo
 	@echo "They use python3; for another one: make clean, then make demo PYTHON=python3.12"
 
-demo: .venv/installed
-	@$(BIN)/python -m sandbox.demo
+demo: .venv/installed .venv-sync/installed
+	@$(SYNC) -m sync.demo
 
-test: .venv/installed
+sync: .venv/installed .venv-sync/installed
+	@$(SYNC) -m sync --config "$(CONFIG)" $(if $(TO),--to "$(TO)") \
+		$(if $(STREAMS),--streams "$(STREAMS)") $(if $(PICTURE),--picture "$(PICTURE)")
+
+test: .venv/installed .venv-sync/installed
 	$(BIN)/python -m pytest
 
-lint: .venv/installed
+lint: .venv/installed .venv-sync/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-executable $(SYNC) --package sync
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-sync demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -r {} +
 
 # What is needed, once; then the package itself, as a user would install it, after each change.
 .venv/needed: setup.py constraints.txt
 	@echo "Setting up .venv: about a minute, once."
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[tests,lint]"
+	@$(BIN)/python $(PIP) --constraint constraints.txt ".[tests,lint]"
 	@touch $@
 
 .venv/installed: .venv/needed $(PACKAGE)
 	@rm -rf build
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall .
+	@$(BIN)/python $(PIP) --no-deps --force-reinstall .
+	@touch $@
+
+# PyAirbyte, in an environment of its own.
+.venv-sync/installed: sync/requirements.txt sync/constraints.txt
+	@echo "Setting up .venv-sync, with PyAirbyte: about two minutes, once."
+	@$(PYTHON) -m venv --clear .venv-sync
+	@$(SYNC) $(PIP) --constraint sync/constraints.txt --requirement sync/requirements.txt
 	@touch $@

@@ -23,6 +23,7 @@ _PRODUCTS = (
     ("poster/a2", "Poster A2 + frame", 35.0, "decoration"),
     ("0815", "Sticker set 🎉", 4.2, "stationery"),
 )
+_POPULARITY = (5, 4, 3, 2, 6)
 _NAMES = (
     "Ada Lovelace", "Zoë Ångström", "山田太郎", "Олена Шевченко", "Nuala O'Hara",
     "Tim \"T\" O'Reilly", "عمر الخيام", "José Ñandú",
@@ -80,28 +81,33 @@ FORMS: dict[str, Callable[[datetime], str | int]] = {
 _DIGITS = {"iso0": 0, "iso2": 2, "no offset": 3, "offset": 3, "iso3": 3, "iso7": 6}
 
 
-def make_carts(number: int, seed: int = 1) -> list[Cart]:
+def make_carts(
+    number: int, seed: int = 1, first: datetime = FIRST_DAY, last: datetime = LAST_DAY
+) -> list[Cart]:
     """Make carts; a few have no date of change, or the API's empty one."""
     chance = random.Random(f"carts {seed} {number}")
-    return [_make_cart(chance, index) for index in range(number)]
+    return [_make_cart(chance, index, first, last) for index in range(number)]
 
 
-def make_events(number: int, seed: int = 1) -> tuple[list[int], list[int]]:
+def make_events(
+    number: int, seed: int = 1, first: datetime = FIRST_DAY, last: datetime = LAST_DAY
+) -> tuple[list[int], list[int]]:
     """Make Unix seconds at which carts were abandoned, and those at which some were recovered."""
     chance = random.Random(f"events {seed} {number}")
-    first, last = int(FIRST_DAY.timestamp()), int(LAST_DAY.timestamp())
-    abandoned = sorted(chance.randint(first, last) for _ in range(number))
+    start, end = int(first.timestamp()), int(last.timestamp())
+    abandoned = sorted(chance.randint(start, end) for _ in range(number))
     recovered = sorted(
         moment + chance.randint(600, 20 * 86_400) for moment in abandoned if chance.random() < 0.3
     )
     return abandoned, recovered
 
 
-def _make_cart(chance: random.Random, index: int) -> Cart:
+def _make_cart(chance: random.Random, index: int, first: datetime, last: datetime) -> Cart:
     token = str(uuid.UUID(int=chance.getrandbits(128), version=4))
-    span = (LAST_DAY - FIRST_DAY).total_seconds()
-    created = FIRST_DAY + timedelta(microseconds=chance.randrange(int(span * 1e6)))
+    span = (last - first).total_seconds()
+    created = first + timedelta(microseconds=chance.randrange(int(span * 1e6)))
     modified = created + timedelta(microseconds=chance.randrange(int(72 * 3600 * 1e6)))
+    modified = min(modified, last)
     form = chance.choice(list(FORMS))
     digits = _DIGITS.get(form, 0)
     modified = modified.replace(
@@ -188,7 +194,7 @@ def _make_cart(chance: random.Random, index: int) -> Cart:
 
 
 def _make_item(chance: random.Random, token: str, created: datetime, form: str) -> dict[str, Any]:
-    identifier, name, price, category = chance.choice(_PRODUCTS)
+    identifier, name, price, category = chance.choices(_PRODUCTS, _POPULARITY)[0]
     quantity = chance.choice([1, 1, 2, 5])
     return {
         "uniqueId": str(uuid.UUID(int=chance.getrandbits(128), version=4)),

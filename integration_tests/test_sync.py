@@ -1,0 +1,426 @@
+"""Whole syncs by PyAirbyte into real databases, as `make sync` runs them."""
+
+import copy
+import itertools
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+from sandbox import Fault, Sandbox
+
+from .conftest import HERE
+from .databases import PASSWORD, Database, DuckDB, PostgreSQL, postgresql_server
+from .test_abandoned_carts import assert_same
+
+ROOT = HERE.parent
+PYTHON = ROOT / ".venv-sync/bin/python"
+OTHERS = "_airbyte_additional_properties"
+SCHEMA = json.loads((ROOT / "source_abandoned_carts/schemas/abandoned_carts.json").read_text())
+
+
+class Sync:
+    """`python -m sync` against a sandbox, with its settings in a file."""
+
+    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+        self._config = folder / "config.json"
+        self.config = sandbox.config
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self.environment = {
+            **os.environ, **sandbox.environment,
+            "PYTHONPATH": str(HERE / "shortened_sleep"), "WAITS": str(folder / "waits"),
+            "TMPDIR": str(self.temporary),
+        }  # fmt: skip
+
+    def start(self, to: str, *options: str) -> subprocess.Popen[str]:
+        self._config.write_text(json.dumps(self.config))
+        return subprocess.Popen(
+            [PYTHON, "-m", "sync", "--config", self._config, "--to", to, *options],
+            cwd=ROOT, env=self.environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def __call__(self, to: str, *options: str, code: int = 0) -> str:
+        """Sync once and give what is printed."""
+        process = self.start(to, *options)
+        text, _ = process.communicate(timeout=300)
+        assert process.returncode == code, text
+        assert "Traceback" not in text
+        return text
+
+
+@pytest.fixture
+def sync(tmp_path: Path, sandbox: Sandbox) -> Sync:
+    return Sync(tmp_path, sandbox)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    with postgresql_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if request.param == "duckdb":
+        return DuckDB(tmp_path)
+    return PostgreSQL(request.getfixturevalue("server"))
+
+
+def counts(text: str) -> dict[str, tuple[int, int]]:
+    """What the summary says: records read and rows now, by stream."""
+    words = [line.replace(",", "").split() for line in text.splitlines()]
+    return {w[0]: (int(w[1]), int(w[2])) for w in words if w and w[0] in STREAMS}
+
+
+STREAMS = ("abandoned_carts", "cart_stats")
+
+
+def assert_equal(database: Database, sandbox: Sandbox) -> None:
+    """The tables hold what the API gives: every cart with all its fields, and every window."""
+    records = [as_record(row) for row in database.rows("abandoned_carts")]
+    served = {cart.token: copy.deepcopy(cart.document) for cart in sandbox.carts}
+    assert sorted(record["token"] for record in records) == sorted(served)
+    for record in records:
+        given = served[record["token"]]
+        if database.name == "postgresql":
+            given = json.loads(json.dumps(given).replace("\\u0000", "\\ufffd"))
+        assert_same(record, given, top=True)
+    for row in database.rows("cart_stats"):
+        first, last = row["date_from"].timestamp(), row["date_to"].timestamp()
+        assert [row["abandoned"], row["recovered"]] == [
+            sum(first <= moment <= last for moment in moments)
+            for moments in (sandbox.abandoned, sandbox.recovered)
+        ]
+
+
+def as_record(row: dict[str, Any]) -> dict[str, Any]:
+    """The record that a row of abandoned_carts was made from."""
+    record = {name: row[name.lower()] for name in SCHEMA["properties"]} | (row[OTHERS] or {})
+    return {name: as_json(value) for name, value in record.items() if value is not None}
+
+
+def as_json(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def copies(sandbox: Sandbox, times: int) -> None:
+    """Give the sandbox as many times the carts, each with a token of its own."""
+    sandbox.carts = [copy.deepcopy(cart) for cart in sandbox.carts for _ in range(times)]
+    for number, cart in enumerate(sandbox.carts):
+        cart.document["token"] = f"cart-{number}"
+
+
+@pytest.fixture
+def deep_recursion() -> Iterator[None]:
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(20_000)
+    yield
+    sys.setrecursionlimit(usual)
+
+
+@pytest.mark.usefixtures("deep_recursion")
+def test_every_cart_with_all_fields_and_every_window_is_in_the_tables(sync, database, sandbox):
+    sandbox.carts[0].document |= {
+        "invoiceNumber": "00123",
+        "newField": {"deep": [1, {"x": None}], "text": "00042"},
+        "Email": "capital",
+        "EMAIL": None,
+        "___": 1,
+        "id": "9007199254740993",
+        "total": 9007199254740993,
+        "baseTotal": 0.1 + 0.2,
+        "itemsTotal": 1e-12,
+        "lang": 7,
+        "user": [],
+        "paymentMethod": "0",
+        "shippingCharged": True,
+    }
+    sandbox.carts[1].document |= {"metadata": {"id": 2**53 + 1, "halves": "\udc00 \ud83d"}}
+    deep: dict[str, Any] = {}
+    sandbox.carts[2].document |= {"metadata": {"deep": deep}}
+    for _ in range(900):
+        deep["deep"] = deep = {}
+    sandbox.carts[3].document |= {"metadata": {"long": "é" * 9_000_000}}
+    text = sync(database.url)
+    assert counts(text) == {
+        "abandoned_carts": (120, 120),
+        "cart_stats": (len(database.rows("cart_stats")),) * 2,
+    }
+    assert_equal(database, sandbox)
+    (first,) = database.ask(
+        "SELECT invoicenumber, id, baseTotal, paymentMethod, modificationdate "
+        f"FROM abandoned_carts WHERE token = '{sandbox.carts[0].token}'"
+    )
+    assert first[:2] == ("00123", "9007199254740993")
+    assert float(first[2]) == 0.1 + 0.2
+    assert first[3] in ("0", '"0"')
+    assert first[4] == sandbox.carts[0].modified
+    assert PASSWORD not in text
+    assert "%C3%B6" not in text
+
+
+def test_a_second_sync_with_nothing_new_changes_nothing(sync, database, sandbox):
+    sync(database.url)
+    before = {stream: database.rows(stream) for stream in STREAMS}
+    text = sync(database.url)
+    read, rows = counts(text)["abandoned_carts"]
+    assert (read < 20, rows) == (True, 120)
+    assert_equal(database, sandbox)
+    assert len(database.rows("cart_stats")) == len(before["cart_stats"])
+
+
+def test_changes_are_merged(sync, database, sandbox):
+    sync(database.url)
+    for cart in sandbox.carts[:9]:
+        cart.document |= {"total": 77.7, "newField": [1], "email": None}
+        cart.touch(sandbox.now(), "iso7")
+    sandbox.carts.append(copy.deepcopy(sandbox.carts[3]))
+    sandbox.carts[-1].document["token"] = "new"
+    sandbox.abandoned += [int(sandbox.now().timestamp()) - 3600] * 3
+    text = sync(database.url)
+    assert counts(text)["abandoned_carts"][1] == 121
+    assert_equal(database, sandbox)
+
+
+def test_a_column_that_the_table_lacks_is_added(sync, database, sandbox):
+    sync(database.url)
+    database.ask("ALTER TABLE abandoned_carts DROP COLUMN completiondate")
+    sandbox.carts[0].touch(sandbox.now())
+    sandbox.carts[0].document["completionDate"] = "2026-01-01T01:02:03.1234567-05:00"
+    sync(database.url)
+    ((date,),) = database.ask(
+        "SELECT completiondate FROM abandoned_carts WHERE completiondate IS NOT NULL"
+    )
+    assert date == datetime(2026, 1, 1, 6, 2, 3, 123456, tzinfo=timezone.utc)
+
+
+def test_the_last_of_several_versions_stays(sync, database, sandbox):
+    for total in (1, 2, 3):
+        cart = copy.deepcopy(sandbox.carts[0])
+        cart.document |= {"token": "same", "total": total}
+        sandbox.carts.append(cart)
+    sync(database.url)
+    ((total,),) = database.ask("SELECT total FROM abandoned_carts WHERE token = 'same'")
+    assert total == 3
+
+
+def test_carts_without_a_token_all_stay(sync, database, sandbox):
+    for cart in sandbox.carts[:3]:
+        del cart.document["token"]
+    sync(database.url)
+    assert database.ask("SELECT count(*) FROM abandoned_carts WHERE token IS NULL") == [(3,)]
+
+
+def test_one_failing_stream_leaves_the_other_whole(sync, database, sandbox):
+    sandbox.faults = [Fault("status", "snipcart", 99, status=401)]
+    text = sync(database.url, code=1)
+    assert "Snipcart refused the request (HTTP 401 Unauthorized)." in text
+    assert "During the sync" not in text
+    assert counts(text)["abandoned_carts"] == (0, 0)
+    sandbox.faults = []
+    whole = len(database.rows("cart_stats"))
+    text = sync(database.url)
+    assert counts(text)["cart_stats"] == (2, whole)
+    assert_equal(database, sandbox)
+
+
+def test_what_was_read_before_a_failure_stays_and_the_next_sync_goes_on(sync, database, sandbox):
+    copies(sandbox, 10)
+    page = itertools.count()
+    sandbox.faults = [Fault("status", "snipcart", 6, status=503, when=lambda _: next(page) >= 15)]
+    text = sync(database.url, code=1)
+    assert "Snipcart" in text
+    assert counts(text)["abandoned_carts"][1] == len(database.rows("abandoned_carts")) == 750
+    sandbox.requests.clear()
+    sync(database.url)
+    assert len(sandbox.to("snipcart")) == 24 - 10  # pages of 50; the place is saved every 500 carts
+    assert_equal(database, sandbox)
+
+
+def test_a_killed_sync_is_taken_up_again(sync, database, sandbox):
+    copies(sandbox, 60)
+    sync.config["snipcart_page_size"] = 200
+    sandbox.faults = [Fault("slow", seconds=60, when=lambda _: len(sandbox.to("snipcart")) == 35)]
+    process = sync.start(database.url, "--streams", "abandoned_carts")
+    while sandbox.faults[0].times:
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(1)
+    process.kill()
+    process.wait()
+    assert len(database.rows("abandoned_carts")) == 5000
+    sandbox.requests.clear()
+    sync(database.url)
+    assert len(sandbox.to("snipcart")) == 36 - 25 + 1
+    assert_equal(database, sandbox)
+    assert database.ask(
+        "SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%loading%'"
+    ) == []  # fmt: skip
+
+
+def test_a_table_that_was_dropped_is_filled_again(sync, database, sandbox):
+    sync(database.url)
+    database.ask("DROP TABLE abandoned_carts")
+    text = sync(database.url)
+    assert counts(text) == {"abandoned_carts": (120, 120), "cart_stats": (2, 36)}
+
+
+def test_other_settings_read_all_again(sync, database, sandbox):
+    sync.config["start_date"] = "2025-06-01"
+    sync(database.url, "--streams", "abandoned_carts")
+    sync.config["start_date"] = "2024-01-01"
+    text = sync(database.url, "--streams", "abandoned_carts")
+    assert counts(text) == {"abandoned_carts": (120, 120)}
+
+
+def test_a_killed_connector_is_told_and_loses_nothing(sync, database, sandbox):
+    copies(sandbox, 10)
+    sandbox.faults = [Fault("slow", seconds=60, when=lambda _: len(sandbox.to("snipcart")) == 15)]
+    process = sync.start(database.url)
+    while sandbox.faults[0].times:
+        time.sleep(0.1)
+    time.sleep(1)
+    for child in subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split():
+        os.kill(int(child), signal.SIGTERM)
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "The connector ended before it had finished" in text
+    sync(database.url)
+    assert_equal(database, sandbox)
+
+
+def test_a_stopped_sync_leaves_nothing_behind(sync, tmp_path, sandbox):
+    sandbox.faults = [Fault("slow", seconds=60)]
+    process = sync.start(f"duckdb:///{tmp_path}/carts.duckdb")
+    while sandbox.faults[0].times:
+        time.sleep(0.1)
+    files = [path for path in sync.temporary.rglob("*") if path.is_file()]
+    assert files, "the catalog and the state are there"
+    assert not any(sandbox.snipcart_key in path.read_text() for path in files)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not any(path.is_file() for path in sync.temporary.rglob("*"))
+    assert "Stopped. The next sync goes on from what is written." in text
+    assert "Traceback" not in text
+
+
+def test_nobody_else_is_asked_and_no_log_is_written(sync, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.1)
+        proxy = f"http://127.0.0.1:{elsewhere.getsockname()[1]}"
+        sync.environment |= {"HTTPS_PROXY": proxy, "HTTP_PROXY": proxy, "NO_PROXY": "127.0.0.1"}
+        sync.environment["HOME"] = str(tmp_path / "home")
+        sync(f"duckdb:///{tmp_path}/carts.duckdb")
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+    assert not (tmp_path / "home").exists()
+    assert list(sync.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("postgresql://owner:wrong-word@127.0.0.1:{port}/postgres", "password authentication"),
+        ("postgresql://owner:wrong-word@127.0.0.1:1/postgres", "onnection refused"),
+        ("{server}/nowhere", 'database "nowhere" does not exist'),
+        ("mysql://owner:wrong-word@localhost/db", "must be duckdb:///PATH or postgresql://"),
+        ("duckdb://", "must be duckdb:///PATH or postgresql://"),
+        ("wrong-word", "must be named by a URL"),
+        ("duckdb:////proc/carts.duckdb", "Cannot open file"),
+        ("duckdb:////etc/hosts/carts.duckdb", "/etc/hosts: "),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_told_in_a_sentence(sync, server, to, words):
+    port = server.rpartition(":")[2]
+    process = sync.start(to.format(port=port, server=server))
+    text, _ = process.communicate(timeout=60)
+    assert process.returncode in (1, 2)
+    assert words in text
+    assert "Traceback" not in text
+    assert "wrong-word" not in text
+    assert PASSWORD not in text
+
+
+def test_a_database_that_is_in_use_is_told_in_a_sentence(sync, database, sandbox):
+    if isinstance(database, DuckDB):
+        with duckdb.connect(str(database.path)):
+            text = sync(database.url, code=1)
+        assert "Conflicting lock is held" in text
+    else:
+        with psycopg.connect(database.url) as connection:
+            connection.execute("SELECT pg_advisory_lock(hashtext('source-abandoned-carts'))")
+            text = sync(database.url, code=1)
+        assert "Another sync is writing into this database." in text
+    assert sandbox.to("snipcart") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "words"),
+    [
+        ({"retargeting_window_days": 31}, (), "retargeting_window_days"),
+        ({}, ("--streams", "carts"), "There is no stream carts with these settings. There is: "),
+        ({}, ("--config", "nowhere.json"), "There is no settings file nowhere.json."),
+    ],
+)
+def test_settings_that_cannot_work_are_told_in_the_connectors_words(
+    sync, tmp_path, sandbox, config, options, words
+):
+    sync.config |= config
+    text = sync(f"duckdb:///{tmp_path}/carts.duckdb", *options, code=1)
+    assert words in text
+    assert len(text.splitlines()) <= 3
+    assert sandbox.requests == []
+
+
+def test_a_picture_of_any_shop_can_be_drawn(sync, database, tmp_path, sandbox):
+    """Of no carts, no windows, and of names that a terminal or a font would stumble over."""
+    picture = tmp_path / "picture.png"
+    full, sandbox.carts = sandbox.carts, []
+    sync(database.url, "--streams", "abandoned_carts", "--picture", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    sandbox.carts = full
+    for cart, name in zip(full, ["$x^$ [red]", "\x1b[31mred", "山" * 50, "", None], strict=False):
+        cart.document["items"][0]["name"] = name
+        cart.document |= {"currency": None, "total": None}
+    sandbox.carts[9].document["items"] = None
+    sandbox.carts[10].document["items"] = "none"
+    picture.unlink()
+    text = sync(database.url, "--picture", str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "$x^$ [red]" in text
+    assert "\x1b" not in text
+
+
+def test_the_demo_goes_on_from_the_last_one(tmp_path):
+    def demo() -> list[tuple[str, ...]]:
+        done = subprocess.run(
+            [PYTHON, "-m", "sync.demo"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE, text=True, check=True, timeout=120,
+        )  # fmt: skip
+        return re.findall(r"^abandoned_carts +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
+
+    assert demo() == [("300", "300"), ("37", "305")]
+    first = (tmp_path / "demo/abandoned_carts.png").read_bytes()
+    (read, rows), second = demo()
+    assert (int(read) < 40, rows, second[1]) == (True, "305", "310")
+    with duckdb.connect(str(tmp_path / "demo/abandoned_carts.duckdb")) as connection:
+        assert connection.execute("SELECT count(*) FROM abandoned_carts").fetchone() == (310,)
+    assert (tmp_path / "demo/abandoned_carts.png").read_bytes() != first

@@ -1,0 +1,160 @@
+"""What `make sync` does: a sync with its progress, its summary, and sentences for what fails."""
+
+import argparse
+import contextlib
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import sqlalchemy
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from sqlalchemy.engine import URL
+
+CONNECTOR = Path(__file__).parent.parent / ".venv/bin/source-abandoned-carts"
+DATABASE = "duckdb:///data/abandoned_carts.duckdb"
+
+_out = Console(highlight=False)
+_err = Console(stderr=True, highlight=False)
+
+
+def main() -> NoReturn:
+    parser = argparse.ArgumentParser(
+        prog="python -m sync", description="Sync abandoned carts into a database of your own."
+    )
+    parser.add_argument("--config", type=Path, required=True, help="the connector's settings file")
+    parser.add_argument(
+        "--to",
+        default=DATABASE,
+        metavar="URL",
+        help="duckdb:///PATH or postgresql://USER@HOST/DATABASE (default %(default)s)",
+    )
+    parser.add_argument("--streams", default="", help="separated by commas (default: all)")
+    parser.add_argument("--picture", type=Path, help="print tables, and write them as a PNG too")
+    arguments = parser.parse_args()
+    sys.setrecursionlimit(5_000)  # the connector passes on JSON of up to 1,024 levels
+    # Ended from outside, the connector is ended too and nothing is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    streams = arguments.streams.replace(",", " ").split()
+    try:
+        database = parse_database(arguments.to)
+    except ValueError as error:
+        parser.error(str(error))
+    code = run(arguments.config, database, streams)
+    if arguments.picture and code == 0:
+        report(database, arguments.picture)
+    sys.exit(code)
+
+
+def parse_database(text: str) -> URL:
+    """Read a database's URL; raise ValueError with a sentence that does not quote it.
+
+    A path is as SQLAlchemy has it: relative after three slashes, absolute after four.
+    """
+    try:
+        url = sqlalchemy.make_url(text)
+    except sqlalchemy.exc.ArgumentError:
+        raise ValueError("the database must be named by a URL, such as duckdb:///PATH") from None
+    if url.drivername == "duckdb" and url.database not in (None, "", ":memory:"):
+        return url.set(database=str(Path(str(url.database)).absolute()))
+    if url.drivername in ("postgresql", "postgres"):
+        return url.set(drivername="postgresql+psycopg")
+    raise ValueError("the database must be duckdb:///PATH or postgresql://USER@HOST/DATABASE")
+
+
+def run(config: Path, database: URL, streams: list[str] | None = None) -> int:
+    """Sync once, tell how it went, and give the exit code."""
+    began = time.monotonic()
+    if not config.is_file():
+        return _fail(f"There is no settings file {config}.")
+    if not CONNECTOR.exists():
+        return _fail(f"The connector is not installed: there is no {CONNECTOR}. Run `make sync`.")
+    try:
+        with _progress() as watch:
+            from .engine import sync  # noqa: PLC0415 takes seconds: say so first
+
+            result = sync(CONNECTOR, config, database, streams or None, watch=watch, warn=_warn)
+    except KeyboardInterrupt:
+        _fail("Stopped. The next sync goes on from what is written.")
+        return 130
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}")
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        return _fail(sentence)
+    table = Table("stream", box=None, pad_edge=False)
+    for title in ("records read", "rows now"):
+        table.add_column(title, justify="right")
+    for stream, read in result.read.items():
+        table.add_row(stream, f"{read:,}", f"{result.rows.get(stream, 0):,}")
+    _out.print(table)
+    name = database.set(drivername=database.get_backend_name()).render_as_string(hide_password=True)
+    _out.print(f"In {time.monotonic() - began:.1f} seconds, into {escape(name)}", soft_wrap=True)
+    for problem in result.problems:
+        _fail(problem)
+    if result.problems:
+        _fail("What was read before is written; the next sync goes on from there.")
+    return 1 if result.problems else 0
+
+
+def report(database: URL, picture: Path) -> None:
+    """Print tables of what is in a database, and draw them."""
+    from .report import draw, query, show  # noqa: PLC0415 takes a second
+
+    engine = sqlalchemy.create_engine(database)
+    found = query(engine)
+    engine.dispose()
+    show(found, _out)
+    draw(found, picture)
+
+
+def _fail(sentence: str) -> int:
+    _err.print(escape(sentence), style="red", soft_wrap=True)
+    return 1
+
+
+def _warn(sentence: str) -> None:
+    _err.print(escape(sentence), style="yellow", soft_wrap=True)
+
+
+def _sentence(error: BaseException) -> str | None:
+    """What a database, or the engine, says; None for a defect. Never quotes a value."""
+    from .engine import SyncError  # noqa: PLC0415
+
+    if isinstance(error, SyncError):
+        return str(error)
+    # PyAirbyte's own error holds the statement and hides SQLAlchemy's.
+    found = error if isinstance(error, sqlalchemy.exc.DBAPIError) else error.__context__
+    if not isinstance(found, sqlalchemy.exc.DBAPIError):
+        return None
+    said = str(found.orig).strip().partition("\n")[0]
+    # Of these, the words name the server, a file, a table or a right; of others, perhaps a cart.
+    of_names = str(getattr(found.orig, "sqlstate", None) or "").startswith("42")
+    if isinstance(found, sqlalchemy.exc.OperationalError) or of_names:
+        return f"The database refused: {said}"
+    return f"The database refused with {type(found.orig).__name__}. Please report this."
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[Counter[str]], None]]:
+    """Show how many records were read: all the time on a terminal, else every five seconds."""
+    every = 0.2 if _err.is_terminal else 5
+    due = 0.0
+
+    def watch(read: Counter[str]) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + every
+            say("Reading: " + ", ".join(f"{stream} {count:,}" for stream, count in read.items()))
+
+    with _err.status("") as status:
+        say = status.update if _err.is_terminal else _err.print
+        say("Starting PyAirbyte")
+        yield watch
