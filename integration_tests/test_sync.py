@@ -265,6 +265,7 @@ def test_a_killed_sync_is_taken_up_again(sync, database, sandbox):
     time.sleep(1)
     process.kill()
     process.wait()
+    process.stdout.close()  # the connector has it too, until it notices
     assert len(database.rows("abandoned_carts")) == 5000
     sandbox.requests.clear()
     sync(database.url)
@@ -314,7 +315,7 @@ def test_a_stopped_sync_leaves_nothing_behind(sync, tmp_path, sandbox):
     files = [path for path in sync.temporary.rglob("*") if path.is_file()]
     assert files, "the catalog and the state are there"
     assert not any(sandbox.snipcart_key in path.read_text() for path in files)
-    process.send_signal(signal.SIGINT)
+    process.terminate()
     text, _ = process.communicate(timeout=30)
     assert process.returncode == 130
     assert not any(path.is_file() for path in sync.temporary.rglob("*"))

@@ -27,8 +27,10 @@ def fit(record: Mapping[str, Any], columns: Mapping[str, Kind]) -> dict[str, Any
     row: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, value in record.items():
+        if value is None:
+            continue
         fitting = _fitting(value, columns[name]) if name in columns else None
-        if fitting is None and value is not None:
+        if fitting is None:
             others[name] = value
         else:
             row[name] = fitting

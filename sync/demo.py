@@ -100,7 +100,6 @@ def _moment(text: str | None) -> datetime | None:
 
 
 if __name__ == "__main__":
-    # Ended from outside, it still clears up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         main()
