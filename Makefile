@@ -55,9 +55,11 @@ clean:
 	@$(BIN)/python $(PIP) --no-deps --force-reinstall .
 	@touch $@
 
-# PyAirbyte, in an environment of its own.
+# PyAirbyte, in an environment of its own. One of its pinned dependencies (sqlalchemy-bigquery, not
+# used here) says that it ends at Python 3.12, which is why PyAirbyte for 3.13 does not install as is.
 .venv-sync/installed: sync/requirements.txt sync/constraints.txt
 	@echo "Setting up .venv-sync, with PyAirbyte: about two minutes, once."
 	@$(PYTHON) -m venv --clear .venv-sync
-	@$(SYNC) $(PIP) --constraint sync/constraints.txt --requirement sync/requirements.txt
+	@$(SYNC) $(PIP) --ignore-requires-python --constraint sync/constraints.txt \
+		--requirement sync/requirements.txt
 	@touch $@
