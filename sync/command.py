@@ -95,8 +95,8 @@ def run(config: Path, database: URL, streams: list[str] | None = None) -> int:
     for stream, read in result.read.items():
         table.add_row(stream, f"{read:,}", f"{result.rows.get(stream, 0):,}")
     _out.print(table)
-    name = database.set(drivername=database.get_backend_name()).render_as_string(hide_password=True)
-    _out.print(f"In {time.monotonic() - began:.1f} seconds, into {escape(name)}", soft_wrap=True)
+    seconds = time.monotonic() - began
+    _out.print(f"In {seconds:.1f} seconds, into {escape(_name(database))}", soft_wrap=True)
     for problem in result.problems:
         _fail(problem)
     if result.problems:
@@ -113,6 +113,13 @@ def report(database: URL, picture: Path) -> None:
     engine.dispose()
     show(found, _out)
     draw(found, picture)
+
+
+def _name(database: URL) -> str:
+    """How a database is named to a person: the path of a file, a URL without passwords."""
+    if database.drivername == "duckdb":
+        return str(database.database)
+    return database.set(drivername=database.get_backend_name(), query={}).render_as_string()
 
 
 def _fail(sentence: str) -> int:
@@ -146,13 +153,16 @@ def _sentence(error: BaseException) -> str | None:
 def _progress() -> Iterator[Callable[[Counter[str]], None]]:
     """Show how many records were read: all the time on a terminal, else every five seconds."""
     every = 0.2 if _err.is_terminal else 5
-    due = 0.0
+    due: float | None = None
 
     def watch(read: Counter[str]) -> None:
         nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + every
-            say("Reading: " + ", ".join(f"{stream} {count:,}" for stream, count in read.items()))
+        now = time.monotonic()
+        if due is None:
+            due = now + every
+        elif now >= due:
+            due = now + every
+            say("Reading: " + ", ".join(f"{count:,} {stream}" for stream, count in read.items()))
 
     with _err.status("") as status:
         say = status.update if _err.is_terminal else _err.print

@@ -42,9 +42,8 @@ def main() -> None:
         _let_live(sandbox)
         _sync(f"Second sync, after {_TOUCHED} carts have changed and {_NEW} new ones were left")
     report(_url(), _PICTURE)
-    _console.print(f"""
-The tables are in {_DATABASE}, the picture is {_PICTURE}.
-Run it again, and only what is new is read. With real keys: `make sync`, see README.md.""")
+    _console.print(f"\nThe tables are in {_DATABASE}, the picture is {_PICTURE}.")
+    _console.print("Run it again, and only what is new is read. With real keys: make sync.")
 
 
 def _sync(title: str) -> None:

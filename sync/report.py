@@ -210,13 +210,13 @@ def _table(
 ) -> None:
     if not rows:
         return
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for column in columns:
         numbers = column in ("carts", "abandoned", "recovered", "recovery rate", "value")
         table.add_column(column, justify="right" if numbers else "left")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
-    console.print()
+    console.print(f"\n{title}", style="bold")
     console.print(table)
 
 
