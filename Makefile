@@ -45,6 +45,8 @@ clean:
 
 # What is needed, once; then the package itself, as a user would install it, after each change.
 .venv/needed: setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 14) else \
+		"$(PYTHON) is Python " + sys.version.split()[0] + ". Name one from 3.10 to 3.13: make PYTHON=python3.12 …")'
 	@echo "Setting up .venv: about a minute, once."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python $(PIP) --constraint constraints.txt ".[tests,lint]"

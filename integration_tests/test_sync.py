@@ -289,6 +289,8 @@ def test_other_settings_read_all_again(sync, database, sandbox):
     sync.config["start_date"] = "2024-01-01"
     text = sync(database.url, "--streams", "abandoned_carts")
     assert counts(text) == {"abandoned_carts": (120, 120)}
+    assert "This database was written with other settings." in text
+    assert "other settings" not in sync(database.url)
 
 
 def test_a_killed_connector_is_told_and_loses_nothing(sync, database, sandbox):
@@ -307,20 +309,25 @@ def test_a_killed_connector_is_told_and_loses_nothing(sync, database, sandbox):
     assert_equal(database, sandbox)
 
 
-def test_a_stopped_sync_leaves_nothing_behind(sync, tmp_path, sandbox):
-    sandbox.faults = [Fault("slow", seconds=60)]
-    process = sync.start(f"duckdb:///{tmp_path}/carts.duckdb")
+def test_a_stopped_sync_keeps_what_it_has_read_and_leaves_nothing_behind(sync, database, sandbox):
+    copies(sandbox, 10)
+    sandbox.faults = [Fault("slow", seconds=60, when=lambda _: len(sandbox.to("snipcart")) == 15)]
+    process = sync.start(database.url)
     while sandbox.faults[0].times:
         time.sleep(0.1)
+    time.sleep(1)
     files = [path for path in sync.temporary.rglob("*") if path.is_file()]
-    assert files, "the catalog and the state are there"
-    assert not any(sandbox.snipcart_key in path.read_text() for path in files)
+    assert files, "the catalog, the state, and what is staged are there"
+    assert not any(sandbox.snipcart_key.encode() in path.read_bytes() for path in files)
     process.terminate()
     text, _ = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert not any(path.is_file() for path in sync.temporary.rglob("*"))
-    assert "Stopped. The next sync goes on from what is written." in text
+    assert process.returncode == 1
+    assert "Stopped." in text
     assert "Traceback" not in text
+    assert not any(path.is_file() for path in sync.temporary.rglob("*"))
+    assert 0 < len(database.rows("abandoned_carts")) <= 14 * 50
+    sync(database.url)
+    assert_equal(database, sandbox)
 
 
 def test_nobody_else_is_asked_and_no_log_is_written(sync, tmp_path):
@@ -344,9 +351,11 @@ def test_nobody_else_is_asked_and_no_log_is_written(sync, tmp_path):
         ("{server}/nowhere", 'database "nowhere" does not exist'),
         ("mysql://owner:wrong-word@localhost/db", "must be duckdb:///PATH or postgresql://"),
         ("duckdb://", "must be duckdb:///PATH or postgresql://"),
-        ("wrong-word", "must be named by a URL"),
+        ("wrong-word", "must be duckdb:///PATH or postgresql://"),
+        ("postgresql://owner:wrong-word@localhost:x/db", "must be duckdb:///PATH or postgresql://"),
+        ("postgresql://owner@127.0.0.1:{port}/postgres", "Set PGPASSWORD"),
         ("duckdb:////proc/carts.duckdb", "Cannot open file"),
-        ("duckdb:////etc/hosts/carts.duckdb", "/etc/hosts: "),
+        ("duckdb:////etc/hosts/carts.duckdb", "/etc/hosts cannot be used: "),
     ],
 )
 def test_a_database_that_cannot_be_used_is_told_in_a_sentence(sync, server, to, words):
@@ -379,6 +388,7 @@ def test_a_database_that_is_in_use_is_told_in_a_sentence(sync, database, sandbox
         ({"retargeting_window_days": 31}, (), "retargeting_window_days"),
         ({}, ("--streams", "carts"), "There is no stream carts with these settings. There is: "),
         ({}, ("--config", "nowhere.json"), "There is no settings file nowhere.json."),
+        ({}, ("--picture", "carts.pdf"), "must be a file that ends in .png"),
     ],
 )
 def test_settings_that_cannot_work_are_told_in_the_connectors_words(
@@ -387,7 +397,7 @@ def test_settings_that_cannot_work_are_told_in_the_connectors_words(
     sync.config |= config
     text = sync(f"duckdb:///{tmp_path}/carts.duckdb", *options, code=1)
     assert words in text
-    assert len(text.splitlines()) <= 3
+    assert len(text.splitlines()) <= 4
     assert sandbox.requests == []
 
 

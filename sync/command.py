@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -35,43 +37,51 @@ def main() -> NoReturn:
         help="duckdb:///PATH or postgresql://USER@HOST/DATABASE (default %(default)s)",
     )
     parser.add_argument("--streams", default="", help="separated by commas (default: all)")
-    parser.add_argument("--picture", type=Path, help="print tables, and write them as a PNG too")
+    parser.add_argument("--picture", type=Path, help="print tables, and draw them into this PNG")
     arguments = parser.parse_args()
     sys.setrecursionlimit(5_000)  # the connector passes on JSON of up to 1,024 levels
     # Ended from outside as by Ctrl-C: the connector is ended too, and nothing is left behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     streams = arguments.streams.replace(",", " ").split()
+    for variable in ("SNIPCART_API_URL", "RETARGETING_API_URL"):
+        if os.environ.get(variable):
+            _err.print(f"{variable} leads to {os.environ[variable]}", markup=False)
+    picture: Path | None = arguments.picture
     try:
         database = parse_database(arguments.to)
+        if picture and picture.suffix.lower() != ".png":
+            raise ValueError(f"The picture must be a file that ends in .png, not {picture}.")
     except ValueError as error:
-        parser.error(str(error))
+        sys.exit(_fail(str(error)))
     code = run(arguments.config, database, streams)
-    if arguments.picture and code == 0:
-        report(database, arguments.picture)
+    if picture and code == 0:
+        code = report(database, picture)
     sys.exit(code)
 
 
 def parse_database(text: str) -> URL:
-    """Read a database's URL; raise ValueError with a sentence that does not quote it.
+    """Read a database's URL; raise ValueError with a sentence, which does not quote passwords.
 
     A path is as SQLAlchemy has it: relative after three slashes, absolute after four.
     """
     try:
         url = sqlalchemy.make_url(text)
-    except sqlalchemy.exc.ArgumentError:
-        raise ValueError("the database must be named by a URL, such as duckdb:///PATH") from None
-    if url.drivername == "duckdb" and url.database not in (None, "", ":memory:"):
-        return url.set(database=str(Path(str(url.database)).absolute()))
-    if url.drivername in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
-    raise ValueError("the database must be duckdb:///PATH or postgresql://USER@HOST/DATABASE")
+        if url.drivername == "duckdb" and url.database not in (None, "", ":memory:"):
+            return url.set(database=str(Path(str(url.database)).absolute()))
+        if url.drivername in ("postgresql", "postgres") and url.host != "":
+            return url.set(drivername="postgresql+psycopg")
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # such as a port that is no number
+        pass
+    raise ValueError(
+        "The database to write TO must be duckdb:///PATH or postgresql://USER@HOST/DATABASE."
+    )
 
 
 def run(config: Path, database: URL, streams: list[str] | None = None) -> int:
     """Sync once, tell how it went, and give the exit code."""
     began = time.monotonic()
     if not config.is_file():
-        return _fail(f"There is no settings file {config}.")
+        return _fail(f"There is no settings file {config}. README.md, “Your own shop”, has one.")
     if not CONNECTOR.exists():
         return _fail(f"The connector is not installed: there is no {CONNECTOR}. Run `make sync`.")
     try:
@@ -83,7 +93,7 @@ def run(config: Path, database: URL, streams: list[str] | None = None) -> int:
         _fail("Stopped. The next sync goes on from what is written.")
         return 130
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}")
+        return _fail(f"{error.filename} cannot be used: {error.strerror}.")
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:
@@ -99,20 +109,26 @@ def run(config: Path, database: URL, streams: list[str] | None = None) -> int:
     _out.print(f"In {seconds:.1f} seconds, into {escape(_name(database))}", soft_wrap=True)
     for problem in result.problems:
         _fail(problem)
-    if result.problems:
+    if result.problems and any(result.read.values()):
         _fail("What was read before is written; the next sync goes on from there.")
     return 1 if result.problems else 0
 
 
-def report(database: URL, picture: Path) -> None:
-    """Print tables of what is in a database, and draw them."""
+def report(database: URL, picture: Path) -> int:
+    """Print tables of what is in a database, draw them, and give the exit code."""
     from .report import draw, query, show  # noqa: PLC0415 takes a second
 
     engine = sqlalchemy.create_engine(database)
     found = query(engine)
     engine.dispose()
     show(found, _out)
-    draw(found, picture)
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        draw(found, picture)
+    except OSError as error:
+        return _fail(f"{error.filename} cannot be written: {error.strerror}.")
+    _out.print(f"\nThe picture is {escape(str(picture))}", soft_wrap=True)
+    return 0
 
 
 def _name(database: URL) -> str:
@@ -127,6 +143,7 @@ def _fail(sentence: str) -> int:
     return 1
 
 
+@cache  # each sentence once: the connector is asked for its streams, and then for their records
 def _warn(sentence: str) -> None:
     _err.print(escape(sentence), style="yellow", soft_wrap=True)
 
@@ -144,9 +161,16 @@ def _sentence(error: BaseException) -> str | None:
     said = str(found.orig).strip().partition("\n")[0]
     # Of these, the words name the server, a file, a table or a right; of others, perhaps a cart.
     of_names = str(getattr(found.orig, "sqlstate", None) or "").startswith("42")
-    if isinstance(found, sqlalchemy.exc.OperationalError) or of_names:
-        return f"The database refused: {said}"
-    return f"The database refused with {type(found.orig).__name__}. Please report this."
+    if not (isinstance(found, sqlalchemy.exc.OperationalError) or of_names):
+        return f"The database refused a row ({type(found.orig).__name__}). Please report this."
+    advice = next((todo for words, todo in _ADVICE.items() if words in said), "")
+    return f"The database cannot be used: {said}{advice}"
+
+
+_ADVICE = {
+    "lock": ". Close the program that has it open.",
+    "no password supplied": ". Set PGPASSWORD, write the password into ~/.pgpass, or into TO.",
+}
 
 
 @contextlib.contextmanager

@@ -42,8 +42,11 @@ def main() -> None:
         _let_live(sandbox)
         _sync(f"Second sync, after {_TOUCHED} carts have changed and {_NEW} new ones were left")
     report(_url(), _PICTURE)
-    _console.print(f"\nThe tables are in {_DATABASE}, the picture is {_PICTURE}.")
-    _console.print("Run it again, and only what is new is read. With real keys: make sync.")
+    _console.print(f"The tables are in {_DATABASE}")
+    _console.print(
+        "\nRun it again, and only what is new is read; carts without a date, and the statistics of "
+        "the\nlast 30 days, are read each time. With real keys: make sync."
+    )
 
 
 def _sync(title: str) -> None:

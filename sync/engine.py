@@ -74,7 +74,7 @@ def sync(
 ) -> Result:
     """Read streams (None: all there are) from where the last sync ended, and merge them.
 
-    `watch` is called with the records read so far, `warn` with the connector's warnings. What was
+    `watch` is called with the records read so far, `warn` with what a person should know. What was
     read before a failure is written, and its state saved. Raises SyncError if nothing can be read,
     and SQLAlchemy's errors.
     """
@@ -85,6 +85,11 @@ def sync(
         _open(database, Path(folder)) as cache,
         _alone(cache),
     ):
+        if source.has_other_settings(cache):
+            warn(
+                "This database was written with other settings. All is read again and merged; rows "
+                "that these settings would not give stay. To be rid of them, drop the tables."
+            )
         source.read_into(cache)
         tables = cache.processor._get_tables_list()
         chosen = source.get_selected_streams()
@@ -137,6 +142,13 @@ class _Connector(Source):
             )
         self._selected_stream_names = streams or available
 
+    def has_other_settings(self, cache: CacheBase) -> bool:
+        """Tell whether the last sync into this database had other settings."""
+        if "_airbyte_state" not in cache.processor._get_tables_list():
+            return False
+        saved = cache.run_sql_query(f"SELECT source_name FROM {cache.schema_name}._airbyte_state")
+        return any(state["source_name"] != self.name for state in saved)
+
     def read_into(self, cache: CacheBase) -> None:
         """Read the selected streams into a database."""
         self._read_to_cache(
@@ -184,7 +196,7 @@ class _Connector(Source):
         - gives the user's own settings file, where PyAirbyte copies the keys into a file that all
           may read;
         - stops at a message that cannot be read, where PyAirbyte logs the record and goes on;
-        - ends at an error as it ends otherwise, so that what came before is written.
+        - ends at an error, or at Ctrl-C, as it ends otherwise: what came before is written.
         """
         if "--config" in args:
             args[args.index("--config") + 1] = str(self._config_file)
@@ -196,14 +208,21 @@ class _Connector(Source):
                     raise SyncError("The connector wrote what is no Airbyte message.") from None
                 self._heed(message)
                 yield message
-        except AirbyteSubprocessFailedError as error:
-            self._exit_code = error.exit_code or 1
+        except (AirbyteSubprocessFailedError, KeyboardInterrupt) as error:
+            if isinstance(error, KeyboardInterrupt) or isinstance(
+                error.__context__, KeyboardInterrupt
+            ):
+                self._errors = {None: "Stopped."}
+            else:
+                self._exit_code = error.exit_code or 1
 
     def _heed(self, message: AirbyteMessage) -> None:
         if message.record:
             self.records[message.record.stream] += 1
             self._watch(self.records)
-        elif message.log and message.log.level is Level.WARN:
+        elif message.log and (
+            message.log.level is Level.WARN or "Trying again in" in message.log.message
+        ):
             self._warn(message.log.message)
         elif message.trace and message.trace.type is TraceType.ERROR and message.trace.error:
             stream = message.trace.error.stream_descriptor

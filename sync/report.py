@@ -29,6 +29,9 @@ WHERE COALESCE(modificationdate, creationdate) IS NOT NULL
 GROUP BY 1, 2
 ORDER BY 1, 2
 """
+_UNDATED = """
+SELECT COUNT(*) AS carts FROM abandoned_carts WHERE COALESCE(modificationdate, creationdate) IS NULL
+"""
 _PRODUCTS = """
 SELECT COALESCE(line->>'name', line->>'id', '?') AS product, COUNT(DISTINCT token) AS carts
 FROM (SELECT token, {lines} AS line FROM abandoned_carts) AS lines
@@ -53,9 +56,10 @@ _LOST, _WON = "#b9c4cc", "#2f8f6b"
 
 @dataclass(frozen=True)
 class Report:
-    """The rows of the three queries; none where a stream has no table."""
+    """The rows of the queries, none where a stream has no table; `undated` carts have no day."""
 
     days: list[Row[Any]]
+    undated: int
     products: list[Row[Any]]
     windows: list[Row[Any]]
 
@@ -72,6 +76,7 @@ def query(engine: Engine) -> Report:
 
         return Report(
             rows("abandoned_carts", _DAYS),
+            sum(row.carts for row in rows("abandoned_carts", _UNDATED)),
             rows("abandoned_carts", _PRODUCTS.format(lines=lines)),
             rows("cart_stats", _WINDOWS),
         )
@@ -93,6 +98,8 @@ def show(report: Report, console: Console) -> None:
     _table(
         console, "Abandoned carts by day of their last change, UTC", ("day", "carts", "value"), days
     )
+    if report.undated:
+        console.print(f"and {report.undated:,} carts without a date")
     products = [(_one_line(row.product), row.carts) for row in report.products]
     _table(console, "Products most often left behind", ("product", "carts"), products)
     windows = [
@@ -109,7 +116,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def draw(report: Report, path: Path) -> None:
-    """Write the picture, a PNG: the last 90 days and 26 windows."""
+    """Write the picture, a PNG: the last 90 days and 13 windows."""
     layout = ConstrainedLayoutEngine(h_pad=0.15, w_pad=0.15)
     figure = Figure(figsize=(14, 9), layout=layout, facecolor="white")
     figure.suptitle("Abandoned carts", fontsize=20, fontweight="bold", x=0.02, ha="left")
@@ -118,7 +125,7 @@ def draw(report: Report, path: Path) -> None:
     _draw_carts(axes[0][0], days)
     _draw_values(axes[0][1], days)
     _draw_products(axes[1][0], report.products)
-    _draw_windows(axes[1][1], report.windows[-26:])
+    _draw_windows(axes[1][1], report.windows[-13:])
     figure.savefig(path, dpi=110)
 
 
@@ -128,7 +135,8 @@ def _frame(axis: Axes, title: str, *, empty: bool, legend: int = 0) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.set_axisbelow(True)
     if empty:
-        axis.text(0.5, 0.5, "nothing yet", ha="center", transform=axis.transAxes)
+        axis.text(0, 0.95, "no data", va="top", color="#8c8c8c", transform=axis.transAxes)
+        axis.set_axis_off()
     elif legend:
         axis.margins(y=0.2)
         axis.legend(frameon=False, ncols=legend, loc="upper left")
@@ -151,7 +159,7 @@ def _draw_carts(axis: Axes, rows: list[Row[Any]]) -> None:
             below[row.day] += row.carts
     axis.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     _draw_dates(axis)
-    _frame(axis, "Carts left, by day", empty=not rows, legend=len(by_currency))
+    _frame(axis, "Carts by day of their last change", empty=not rows, legend=len(by_currency))
 
 
 def _draw_values(axis: Axes, rows: list[Row[Any]]) -> None:
@@ -164,7 +172,7 @@ def _draw_values(axis: Axes, rows: list[Row[Any]]) -> None:
         axis.bar(places, values, width, color=_COLORS[index % len(_COLORS)], label=currency)
     axis.yaxis.set_major_locator(MaxNLocator(6))
     _draw_dates(axis)
-    _frame(axis, "What they were worth, by day", empty=not rows, legend=len(by_currency))
+    _frame(axis, "Their value", empty=not rows, legend=len(by_currency))
 
 
 def _draw_dates(axis: Axes) -> None:
@@ -200,9 +208,9 @@ def _draw_windows(axis: Axes, rows: list[Row[Any]]) -> None:
         if row.rate is not None:
             top = (place, max(row.abandoned, row.recovered))
             axis.annotate(f"{row.rate:.0f}%", top, (0, 3), textcoords="offset points", ha="center")
-    axis.set_xticks(places, [f"{row.first_day:%d %b}" for row in rows], rotation=45, ha="right")
+    axis.set_xticks(places, [str(row.first_day) for row in rows], rotation=45, ha="right")
     axis.set_xlabel("first day of the window")
-    _frame(axis, "Recovered, of those abandoned", empty=not rows, legend=2)
+    _frame(axis, "Abandoned against recovered", empty=not rows, legend=2)
 
 
 def _table(
