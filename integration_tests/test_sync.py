@@ -1,10 +1,13 @@
 """Whole syncs by PyAirbyte into real databases, as `make sync` runs them."""
 
 import copy
+import functools
 import itertools
 import json
 import os
+import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -46,17 +49,17 @@ class Sync:
             "TMPDIR": str(self.temporary),
         }  # fmt: skip
 
-    def start(self, to: str, *options: str) -> subprocess.Popen[str]:
+    def start(self, to: str, *options: str, **process: Any) -> subprocess.Popen[str]:
         self._config.write_text(json.dumps(self.config))
         return subprocess.Popen(
             [PYTHON, "-m", "sync", "--config", self._config, "--to", to, *options],
             cwd=ROOT, env=self.environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **process,
         )  # fmt: skip
 
-    def __call__(self, to: str, *options: str, code: int = 0) -> str:
+    def __call__(self, to: str, *options: str, code: int = 0, **options_of_process: Any) -> str:
         """Sync once and give what is printed."""
-        process = self.start(to, *options)
+        process = self.start(to, *options, **options_of_process)
         text, _ = process.communicate(timeout=300)
         assert process.returncode == code, text
         assert "Traceback" not in text
@@ -164,6 +167,9 @@ def test_every_cart_with_all_fields_and_every_window_is_in_the_tables(sync, data
         "cart_stats": (len(database.rows("cart_stats")),) * 2,
     }
     assert_equal(database, sandbox)
+    for column in ("metadata", "items", OTHERS):  # NULL and not JSON's null
+        null = f"SELECT count(*) FROM abandoned_carts WHERE CAST({column} AS TEXT) = 'null'"
+        assert database.ask(null) == [(0,)]
     (first,) = database.ask(
         "SELECT invoicenumber, id, baseTotal, paymentMethod, modificationdate "
         f"FROM abandoned_carts WHERE token = '{sandbox.carts[0].token}'"
@@ -212,13 +218,25 @@ def test_a_column_that_the_table_lacks_is_added(sync, database, sandbox):
 
 
 def test_the_last_of_several_versions_stays(sync, database, sandbox):
-    for total in (1, 2, 3):
-        cart = copy.deepcopy(sandbox.carts[0])
-        cart.document |= {"token": "same", "total": total}
-        sandbox.carts.append(cart)
-    sync(database.url)
-    ((total,),) = database.ask("SELECT total FROM abandoned_carts WHERE token = 'same'")
-    assert total == 3
+    """Of many sizes: a database may put a small row where an earlier one left room."""
+    chance = random.Random(1)
+    carts = [copy.deepcopy(sandbox.carts[number % 100]) for number in range(4_500)]
+    for number, cart in enumerate(carts):
+        padding = chance.randbytes(chance.randrange(50, 1_500)).hex()
+        cart.document |= {
+            "token": f"cart-{chance.randrange(1_000)}",
+            "total": number,
+            "lang": padding,
+        }
+    sandbox.carts = carts
+    sync.config["snipcart_page_size"] = 500
+    sync(database.url, "--streams", "abandoned_carts")
+    last = {cart.token: cart.document["total"] for cart in carts}
+    found = {
+        token: int(total)
+        for token, total in database.ask("SELECT token, total FROM abandoned_carts")
+    }
+    assert found == last
 
 
 def test_carts_without_a_token_all_stay(sync, database, sandbox):
@@ -274,6 +292,64 @@ def test_a_killed_sync_is_taken_up_again(sync, database, sandbox):
     assert database.ask(
         "SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%loading%'"
     ) == []  # fmt: skip
+
+
+def test_a_column_of_another_type_is_told_and_not_written(sync, database, sandbox):
+    sync(database.url)
+    database.ask("ALTER TABLE abandoned_carts DROP COLUMN invoicenumber")
+    database.ask("ALTER TABLE abandoned_carts ADD COLUMN invoicenumber INTEGER")
+    sandbox.carts[0].document["invoiceNumber"] = "00123"
+    text = sync(database.url, code=1)
+    assert "The table abandoned_carts has columns of another type" in text
+    assert "(invoicenumber)" in text
+    assert database.ask("SELECT count(invoicenumber) FROM abandoned_carts") == [(0,)]
+
+
+def test_staged_records_that_got_lost_are_told_and_read_again(sync, server, sandbox):
+    """As by a full disk, of which the process learns when it closes the file."""
+    database = PostgreSQL(server)
+    sync.config["retargeting_window_days"] = 3
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (4_096, 4_096))
+    text = sync(database.url, "--streams", "cart_stats", code=1, preexec_fn=limit)
+    assert "Is the disk full where temporary files are (TMPDIR)?" in text
+    sync(database.url)
+    assert len(database.rows("cart_stats")) > 300
+    assert_equal(database, sandbox)
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0", "encoded in LATIN1"),
+        (
+            "ALTER DATABASE {name} SET search_path = 'nowhere'",
+            "No schema of this user's search path",
+        ),
+        ("ALTER DATABASE {name} SET default_transaction_read_only = on", "read-only transaction"),
+    ],
+)
+def test_a_postgresql_that_cannot_take_carts_is_told_in_a_sentence(sync, server, statement, words):
+    database = PostgreSQL(server)
+    name = database.url.rpartition("/")[2]
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        if statement.startswith("CREATE"):
+            connection.execute(f"DROP DATABASE {name}")
+        connection.execute(statement.format(name=name))
+    text = sync(database.url, code=1)
+    assert words in text
+
+
+def test_the_schema_of_the_search_path_may_have_any_name(sync, server, sandbox):
+    database = PostgreSQL(server)
+    database.ask('CREATE SCHEMA "Shop-1"')
+    name = database.url.rpartition("/")[2]
+    database.ask(f"ALTER DATABASE {name} SET search_path = 'Shop-1'")
+    sync(database.url)
+    sync(database.url)
+    assert_equal(database, sandbox)
+    assert database.ask(
+        "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename = 'cart_stats'"
+    ) == [("Shop-1",)]
 
 
 def test_a_table_that_was_dropped_is_filled_again(sync, database, sandbox):
@@ -353,6 +429,8 @@ def test_nobody_else_is_asked_and_no_log_is_written(sync, tmp_path):
         ("duckdb://", "must be duckdb:///PATH or postgresql://"),
         ("wrong-word", "must be duckdb:///PATH or postgresql://"),
         ("postgresql://owner:wrong-word@localhost:x/db", "must be duckdb:///PATH or postgresql://"),
+        ("postgresql://owner:wrong-word@wrong-word@127.0.0.1/db", "In a password, write @ as %40"),
+        ("duckdb://data/carts.duckdb", "must be duckdb:///PATH or postgresql://"),
         ("postgresql://owner@127.0.0.1:{port}/postgres", "Set PGPASSWORD"),
         ("duckdb:////proc/carts.duckdb", "Cannot open file"),
         ("duckdb:////etc/hosts/carts.duckdb", "/etc/hosts cannot be used: "),
@@ -410,7 +488,7 @@ def test_a_picture_of_any_shop_can_be_drawn(sync, database, tmp_path, sandbox):
     sandbox.carts = full
     for cart, name in zip(full, ["$x^$ [red]", "\x1b[31mred", "山" * 50, "", None], strict=False):
         cart.document["items"][0]["name"] = name
-        cart.document |= {"currency": None, "total": None}
+        cart.document |= {"currency": "$x^$\x1b[0m", "total": None}
     sandbox.carts[9].document["items"] = None
     sandbox.carts[10].document["items"] = "none"
     picture.unlink()

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -40,8 +41,7 @@ def main() -> NoReturn:
     parser.add_argument("--picture", type=Path, help="print tables, and draw them into this PNG")
     arguments = parser.parse_args()
     sys.setrecursionlimit(5_000)  # the connector passes on JSON of up to 1,024 levels
-    # Ended from outside as by Ctrl-C: the connector is ended too, and nothing is left behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     streams = arguments.streams.replace(",", " ").split()
     for variable in ("SNIPCART_API_URL", "RETARGETING_API_URL"):
         if os.environ.get(variable):
@@ -53,10 +53,20 @@ def main() -> NoReturn:
             raise ValueError(f"The picture must be a file that ends in .png, not {picture}.")
     except ValueError as error:
         sys.exit(_fail(str(error)))
-    code = run(arguments.config, database, streams)
-    if picture and code == 0:
-        code = report(database, picture)
+    try:
+        code = run(arguments.config, database, streams)
+        if picture and code == 0:
+            code = report(database, picture)
+    except KeyboardInterrupt:
+        code = 130
     sys.exit(code)
+
+
+def end_like_ctrl_c() -> None:
+    """Let other ways to end this process also end the connector, and leave nothing behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def parse_database(text: str) -> URL:
@@ -67,20 +77,22 @@ def parse_database(text: str) -> URL:
     try:
         url = sqlalchemy.make_url(text)
         if url.drivername == "duckdb" and url.database not in (None, "", ":memory:"):
-            return url.set(database=str(Path(str(url.database)).absolute()))
-        if url.drivername in ("postgresql", "postgres") and url.host != "":
+            if not (url.host or url.query):
+                return url.set(database=str(Path(str(url.database)).absolute()))
+        elif url.drivername in ("postgresql", "postgres") and "@" not in (url.host or ""):
             return url.set(drivername="postgresql+psycopg")
     except (sqlalchemy.exc.ArgumentError, ValueError):  # such as a port that is no number
         pass
     raise ValueError(
-        "The database to write TO must be duckdb:///PATH or postgresql://USER@HOST/DATABASE."
+        "The database to write TO must be duckdb:///PATH or postgresql://USER@HOST/DATABASE. In a "
+        "password, write @ as %40, / as %2F, : as %3A and % as %25."
     )
 
 
 def run(config: Path, database: URL, streams: list[str] | None = None) -> int:
     """Sync once, tell how it went, and give the exit code."""
     began = time.monotonic()
-    if not config.is_file():
+    if not os.path.isfile(config):  # a Path's raises where one may not look
         return _fail(f"There is no settings file {config}. README.md, “Your own shop”, has one.")
     if not CONNECTOR.exists():
         return _fail(f"The connector is not installed: there is no {CONNECTOR}. Run `make sync`.")
@@ -92,13 +104,8 @@ def run(config: Path, database: URL, streams: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         _fail("Stopped. The next sync goes on from what is written.")
         return 130
-    except OSError as error:
-        return _fail(f"{error.filename} cannot be used: {error.strerror}.")
     except Exception as error:
-        sentence = _sentence(error)
-        if sentence is None:
-            raise
-        return _fail(sentence)
+        return _fail(_sentence(error))
     table = Table("stream", box=None, pad_edge=False)
     for title in ("records read", "rows now"):
         table.add_column(title, justify="right")
@@ -148,23 +155,36 @@ def _warn(sentence: str) -> None:
     _err.print(escape(sentence), style="yellow", soft_wrap=True)
 
 
-def _sentence(error: BaseException) -> str | None:
-    """What a database, or the engine, says; None for a defect. Never quotes a value."""
+def _sentence(error: Exception) -> str:
+    """What went wrong, without a value: a database's words may quote a cart."""
+    from psycopg import Error as PostgresError  # noqa: PLC0415
+
     from .engine import SyncError  # noqa: PLC0415
 
     if isinstance(error, SyncError):
         return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file'} cannot be used: {error.strerror}."
     # PyAirbyte's own error holds the statement and hides SQLAlchemy's.
     found = error if isinstance(error, sqlalchemy.exc.DBAPIError) else error.__context__
-    if not isinstance(found, sqlalchemy.exc.DBAPIError):
-        return None
-    said = str(found.orig).strip().partition("\n")[0]
-    # Of these, the words name the server, a file, a table or a right; of others, perhaps a cart.
-    of_names = str(getattr(found.orig, "sqlstate", None) or "").startswith("42")
-    if not (isinstance(found, sqlalchemy.exc.OperationalError) or of_names):
-        return f"The database refused a row ({type(found.orig).__name__}). Please report this."
-    advice = next((todo for words, todo in _ADVICE.items() if words in said), "")
-    return f"The database cannot be used: {said}{advice}"
+    said = found.orig if isinstance(found, sqlalchemy.exc.DBAPIError) else error
+    of_a_database = said is not error or isinstance(error, PostgresError)
+    if not of_a_database:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return (
+            f"The sync stopped at a defect ({type(error).__name__} in {Path(place.filename).name}, "
+            f"line {place.lineno}). Please report this."
+        )
+    # These name the server, a file, a table, a right.
+    state = str(getattr(said, "sqlstate", None) or "")
+    if isinstance(found, sqlalchemy.exc.OperationalError) or state.startswith(("25", "42", "5")):
+        words = str(said).strip().partition("\n")[0]
+        advice = next((todo for part, todo in _ADVICE.items() if part in words), "")
+        return f"The database cannot be used: {words}{advice}"
+    return (
+        f"The database refused ({type(said).__name__}). Look into TO, and what this user may do "
+        "there; if that is right, please report this."
+    )
 
 
 _ADVICE = {

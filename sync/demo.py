@@ -1,10 +1,8 @@
 """python -m sync.demo: a made-up shop synced twice into DuckDB, with tables and a picture."""
 
-import contextlib
 import json
 import os
 import random
-import signal
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,7 +13,7 @@ from sqlalchemy.engine import URL
 from sandbox import Sandbox
 from sandbox.data import Cart, make_carts, make_events
 
-from .command import report, run
+from .command import end_like_ctrl_c, report, run
 
 _FOLDER = Path("demo")
 _SHOP = _FOLDER / "shop.json"
@@ -51,8 +49,8 @@ def main() -> None:
 
 def _sync(title: str) -> None:
     _console.print(f"\n{title}", style="bold")
-    if run(_SETTINGS, _url()) != 0:
-        sys.exit(1)
+    if code := run(_SETTINGS, _url()):
+        sys.exit(code)
 
 
 def _url() -> URL:
@@ -102,6 +100,8 @@ def _moment(text: str | None) -> datetime | None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):
+    end_like_ctrl_c()
+    try:
         main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -28,7 +28,7 @@ from airbyte.progress import ProgressStyle, ProgressTracker
 from airbyte.records import StreamRecordHandler
 from airbyte.secrets.base import SecretString
 from airbyte.shared.catalog_providers import CatalogProvider
-from airbyte.shared.sql_processor import SqlProcessorBase
+from airbyte.shared.sql_processor import SqlProcessorBase, SQLRuntimeError
 from airbyte.shared.state_providers import StateProviderBase, StaticInputState
 from airbyte.sources.base import Source
 from airbyte_protocol.models import (
@@ -48,6 +48,12 @@ airbyte.logs.AIRBYTE_LOGGING_ROOT = None  # write no log files: what matters is 
 
 _WRITE_EVERY = 5_000
 """Records of a stream after which they are written, so that a sync that is killed goes on there."""
+
+
+_NOT_STAGED = (
+    "What was read could not be kept until it was written. Is the disk full where temporary files "
+    "are (TMPDIR)? The next sync goes on from what is in the database."
+)
 
 
 class SyncError(Exception):
@@ -91,14 +97,13 @@ def sync(
                 "that these settings would not give stay. To be rid of them, drop the tables."
             )
         source.read_into(cache)
-        tables = cache.processor._get_tables_list()
         chosen = source.get_selected_streams()
         rows = {
-            name: cache.run_sql_query(f'SELECT count(*) AS n FROM {cache.schema_name}."{name}"')[0][
-                "n"
-            ]
+            name: cache.run_sql_query(
+                f"SELECT count(*) AS rows FROM {cache.processor._fully_qualified(name)}"
+            )[0]["rows"]
             for name in chosen
-            if name in tables
+            if name in cache.processor._get_tables_list()
         }
         return Result({name: source.records[name] for name in chosen}, rows, source.problems())
 
@@ -146,7 +151,8 @@ class _Connector(Source):
         """Tell whether the last sync into this database had other settings."""
         if "_airbyte_state" not in cache.processor._get_tables_list():
             return False
-        saved = cache.run_sql_query(f"SELECT source_name FROM {cache.schema_name}._airbyte_state")
+        states = cache.processor._fully_qualified("_airbyte_state")
+        saved = cache.run_sql_query(f"SELECT source_name FROM {states}")
         return any(state["source_name"] != self.name for state in saved)
 
     def read_into(self, cache: CacheBase) -> None:
@@ -236,7 +242,9 @@ class _Processor(SqlProcessorBase):
 
     types: ClassVar[dict[Kind, str]]
     row_id: ClassVar[str]
-    """The database's own ID of a row, greater for rows that were written later."""
+    """A column of the loading table, greater for rows that were written later."""
+    own_row_id: ClassVar[list[str]] = []
+    """Its definition, where the database has none by itself."""
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -252,7 +260,6 @@ class _Processor(SqlProcessorBase):
         """Stage a record; write what is staged now and then, where PyAirbyte waits for the end."""
         stream = record_msg.stream
         if self._unwritten[stream] >= _WRITE_EVERY:
-            self._unwritten[stream] = 0
             for batch in self.write_stream_data(stream, progress_tracker=progress_tracker):
                 batch.delete_files()
         self._unwritten[stream] += 1
@@ -277,19 +284,53 @@ class _Processor(SqlProcessorBase):
 
     def _write_files_to_new_table(self, files: list[Path], stream_name: str, batch_id: str) -> str:
         table = f"_airbyte_loading_{stream_name}"
+        name = self._fully_qualified(table)
         self._drop_temp_table(table)  # of a sync that was killed
         columns = self._get_sql_column_definitions(stream_name)
-        self._create_table(table, ", ".join(f'"{name}" {kind}' for name, kind in columns.items()))
-        self._load(self._fully_qualified(table), columns, files)
+        defined = [f'"{column}" {kind}' for column, kind in columns.items()]
+        self._create_table(table, ", ".join(defined + self.own_row_id))
+        self._load(name, columns, files)
+        # PyAirbyte does not notice when the disk with its temporary files is full.
+        staged = self._unwritten.pop(stream_name, 0)
+        if self._count(name) != staged:
+            raise SyncError(_NOT_STAGED)
         # PyAirbyte merges all versions of a record that came in one sync: keep the last one.
         keys = self.catalog_provider.get_primary_keys(stream_name)
         same = " AND ".join(f'earlier."{key}" = later."{key}"' for key in keys)
-        name = self._fully_qualified(table)
         self._execute_sql(
             f"DELETE FROM {name} AS earlier USING {name} AS later "
             f"WHERE {same} AND earlier.{self.row_id} < later.{self.row_id}"
         )
+        if self.own_row_id:
+            self._execute_sql(f"ALTER TABLE {name} DROP COLUMN {self.row_id}")
         return table
+
+    def _count(self, table: str) -> int:
+        with self.get_sql_connection() as connection:
+            return int(connection.scalar(sqlalchemy.text(f"SELECT count(*) FROM {table}")) or 0)
+
+    def _fully_qualified(self, table_name: str) -> str:
+        return f'"{self.sql_config.schema_name}"."{table_name}"'
+
+    def _ensure_schema_exists(self) -> None:
+        """It does: it is the one that the database itself gives as the current one."""
+
+    def _ensure_compatible_table_schema(self, stream_name: str, table_name: str) -> None:
+        """PyAirbyte looks at the names of the columns only; databases would change the values."""
+        loading = self._column_types(f"_airbyte_loading_{stream_name}")
+        there = self._column_types(table_name)
+        changed = [name for name in loading if there.get(name, loading[name]) != loading[name]]
+        if changed:
+            raise SyncError(
+                f"The table {table_name} has columns of another type than this version writes "
+                f"({', '.join(changed)}). Drop the table: the next sync fills it anew."
+            )
+        super()._ensure_compatible_table_schema(stream_name, table_name)
+
+    def _column_types(self, table: str) -> dict[str, str]:
+        return {
+            column["column_name"]: column["column_type"] for column in self.fetch_column_info(table)
+        }
 
     def _load(self, table: str, columns: dict[str, str], files: list[Path]) -> None:
         """Fill a table from files with a JSON object on each line."""
@@ -314,10 +355,16 @@ class _DuckDBProcessor(_Processor, DuckDBSqlProcessor):
         types = ", ".join(f"\"{name}\": '{kind}'" for name, kind in columns.items())
         paths = ", ".join(f"'{file}'" for file in files)
         # The connector takes answers of up to 64 MB.
-        self._execute_sql(
+        statement = (
             f"INSERT INTO {table} ({names}) SELECT {names} FROM read_json([{paths}], "
             f"format = 'newline_delimited', maximum_object_size = {2**27}, columns = {{{types}}})"
         )
+        try:
+            self._execute_sql(statement)
+        except SQLRuntimeError as error:
+            if isinstance(error.__context__, sqlalchemy.exc.OperationalError):
+                raise
+            raise SyncError(_NOT_STAGED) from None
 
 
 class _PostgresProcessor(_Processor, PostgresSqlProcessor):
@@ -331,7 +378,8 @@ class _PostgresProcessor(_Processor, PostgresSqlProcessor):
         "object": "JSONB",
         "json": "JSONB",
     }
-    row_id = "ctid"
+    row_id = "_airbyte_row"
+    own_row_id: ClassVar[list[str]] = ["_airbyte_row BIGINT GENERATED ALWAYS AS IDENTITY"]
 
     def _load(self, table: str, columns: dict[str, str], files: list[Path]) -> None:
         """PyAirbyte's way leads through pandas, which guesses types anew."""
@@ -349,12 +397,15 @@ class _PostgresProcessor(_Processor, PostgresSqlProcessor):
 
 
 def _rows(files: list[Path]) -> Iterator[dict[str, Any]]:
-    for file in files:
-        with gzip.open(file, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                row = json.loads(line)
-                # PostgreSQL's texts cannot hold this character.
-                yield _without_nul(row) if "\\u0000" in line else row
+    try:
+        for file in files:
+            with gzip.open(file, "rt", encoding="utf-8") as lines:
+                for line in lines:
+                    row = json.loads(line)
+                    # PostgreSQL's texts cannot hold this character.
+                    yield _without_nul(row) if "\\u0000" in line else row
+    except (EOFError, gzip.BadGzipFile, ValueError):
+        raise SyncError(_NOT_STAGED) from None
 
 
 def _without_nul(value: Any) -> Any:
@@ -403,7 +454,15 @@ def _open(database: URL, folder: Path) -> CacheBase:
     engine = sqlalchemy.create_engine(database)
     with engine.connect() as connection:
         schema = connection.scalar(sqlalchemy.text("SELECT current_schema()"))
+        encoding = connection.scalar(sqlalchemy.text("SHOW server_encoding"))
     engine.dispose()
+    if schema is None:
+        raise SyncError("No schema of this user's search path exists: create one, or set the path.")
+    if encoding != "UTF8":
+        raise SyncError(
+            f"The database is encoded in {encoding}, and carts may hold any character:"
+            " take one that is encoded in UTF8."
+        )
     url = SecretString(database.render_as_string(hide_password=False))
     return _Postgres(url=url, schema_name=schema, cache_dir=folder)
 

@@ -91,7 +91,7 @@ def show(report: Report, console: Console) -> None:
         (
             str(day),
             sum(row.carts for row in rows),
-            " + ".join(f"{r.value:,.2f} {r.currency}" for r in rows),
+            " + ".join(f"{r.value:,.2f} {_one_line(r.currency)}" for r in rows),
         )
         for day, rows in list(by_day.items())[-7:]
     ]
@@ -139,7 +139,8 @@ def _frame(axis: Axes, title: str, *, empty: bool, legend: int = 0) -> None:
         axis.set_axis_off()
     elif legend:
         axis.margins(y=0.2)
-        axis.legend(frameon=False, ncols=legend, loc="upper left")
+        for text in axis.legend(frameon=False, ncols=legend, loc="upper left").get_texts():
+            text.set_parse_math(False)
 
 
 def _draw_carts(axis: Axes, rows: list[Row[Any]]) -> None:
@@ -185,7 +186,7 @@ def _draw_dates(axis: Axes) -> None:
 def _by_currency(rows: list[Row[Any]]) -> dict[str, list[Row[Any]]]:
     found: dict[str, list[Row[Any]]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.currency):
-        found[row.currency].append(row)
+        found[_drawable(row.currency)].append(row)
     return found
 
 
