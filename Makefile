@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo sync test lint format clean
+.PHONY: help demo sync test image lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -13,6 +13,7 @@ help:
 	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [STREAMS=cart_stats] [PICTURE=carts.png]"
 	@echo "make test     run all tests"
+	@echo "make image    build the Docker image and try it against the sandbox"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
 	@echo "make clean    remove what the other commands have made"
@@ -28,6 +29,10 @@ sync: .venv/installed .venv-sync/installed
 
 test: .venv/installed .venv-sync/installed
 	$(BIN)/python -m pytest
+
+image: .venv/installed
+	docker build --tag airbyte/source-abandoned-carts:dev .
+	IMAGE=airbyte/source-abandoned-carts:dev $(BIN)/python -m pytest integration_tests/test_image.py
 
 lint: .venv/installed .venv-sync/installed
 	$(BIN)/ruff check .
