@@ -13,8 +13,13 @@ setup(
     # orjson, jsonschema and urllib3 come with these two and are used as they are there.
     install_requires=["airbyte-cdk>=7.39.1,<8", "requests>=2.32,<3", "pendulum>=3,<4"],
     extras_require={
-        # The last two read what sync/ has written into databases.
-        "tests": ["pytest>=8", "requests-mock>=1.12", "duckdb==1.4.3", "psycopg[binary]>=3.2"],
+        "tests": [
+            "pytest>=8",
+            "requests-mock>=1.12",
+            "duckdb==1.4.3",  # these two read what sync/ has written into databases
+            "psycopg[binary]>=3.2",
+            "airbyte-connector-models; python_version < '3.13'",  # the schema of metadata.yaml
+        ],
         "lint": ["mypy>=1.11", "ruff>=0.6", "types-jsonschema", "types-requests"],
     },
     entry_points={"console_scripts": ["source-abandoned-carts=source_abandoned_carts.run:run"]},

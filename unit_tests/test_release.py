@@ -1,0 +1,169 @@
+"""Version, streams, settings and messages are the same wherever they are told."""
+
+import ast
+import json
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from source_abandoned_carts import retargeting, snipcart
+from source_abandoned_carts.source import _STREAMS
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "source_abandoned_carts"
+DOCS = (ROOT / "docs/abandoned-carts.md").read_text()
+README = (ROOT / "README.md").read_text()
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text())["data"]
+SPEC = yaml.safe_load((PACKAGE / "spec.yaml").read_text())
+PROPERTIES: dict[str, Any] = SPEC["connectionSpecification"]["properties"]
+
+# In the order of Airbyte's template for the page of a connector.
+HEADINGS = [
+    "# Abandoned Carts",
+    "## Prerequisites",
+    "## Setup guide",
+    "### Set up Abandoned Carts",
+    "### Set up the Abandoned Carts connector in Airbyte",
+    "#### For Airbyte Cloud:",
+    "#### For Airbyte Open Source:",
+    "## Supported sync modes",
+    "## Supported Streams",
+    "## Performance considerations",
+    "## Data type map",
+    "## Limitations & Troubleshooting",
+    "## Tutorials",
+    "## IP allow list",
+    "## Changelog",
+]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of all rows of Markdown's tables."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" |")] for line in lines]
+
+
+def test_the_version_is_the_same_everywhere():
+    own = version("source-abandoned-carts")
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    told = [
+        METADATA["dockerImageTag"],
+        re.search(r"io\.airbyte\.version=(\S+)", DOCKERFILE)[1],
+        re.search(r"^## (\d\S*)", changelog, re.MULTILINE)[1],
+        re.search(r"^\| (\d+\.\S+) \|", DOCS, re.MULTILINE)[1],
+        re.search(r"its tag, `([^`]+)`", DOCS)[1],
+        re.search(r"source-abandoned-carts:(\d\S*)", README)[1],
+    ]
+    assert told == [own] * len(told)
+
+
+def test_metadata_is_valid():
+    models = pytest.importorskip(
+        "airbyte_connector_models", reason="airbyte-connector-models ends at Python 3.12"
+    )
+    path = Path(models.__file__).parent / "metadata/v0/ConnectorMetadataDefinitionV0.json"
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads(path.read_text())
+    jsonschema.Draft7Validator(schema).validate({"metadataSpecVersion": "1.0", "data": METADATA})
+
+
+def test_metadata_says_what_the_connector_is():
+    assert METADATA["suggestedStreams"]["streams"] == list(_STREAMS)
+    assert METADATA["documentationUrl"] == SPEC["documentationUrl"]
+    hosts = [url.split("/")[2] for url in (snipcart.URL, retargeting.URL)]
+    assert METADATA["allowedHosts"]["hosts"] == hosts
+    assert all(host in DOCS for host in hosts)
+    assert (
+        METADATA["connectorBuildOptions"]["baseImage"]
+        == re.search(r"^FROM (\S+@sha256:\S+) AS base$", DOCKERFILE, re.MULTILINE)[1]
+    )
+    assert METADATA["dockerRepository"] == re.search(r"io\.airbyte\.name=(\S+)", DOCKERFILE)[1]
+    assert (ROOT / METADATA["icon"]).read_text().startswith("<svg ")
+
+
+def test_the_docs_follow_the_template():
+    found = [line for line in DOCS.splitlines() if re.match("#{1,4} ", line)]
+    assert [line for line in found if line in HEADINGS] == HEADINGS
+    assert {line for line in found if line not in HEADINGS} == {
+        "### Connector limitations", "### Messages",
+    }  # fmt: skip
+
+
+def test_the_docs_name_each_stream_with_its_keys():
+    told = {row[0]: row[1:3] for row in rows(DOCS) if len(row) == 4}
+    for name, stream in _STREAMS.items():
+        assert told[f"`{name}`"] == [f"`{stream.primary_key}`", f"`{stream.cursor}`"]
+
+
+def test_docs_and_readme_name_each_setting():
+    told = {row[1]: row for row in rows(DOCS) if len(row) == 3}
+    for name, schema in PROPERTIES.items():
+        title, _, meaning = told[f"`{name}`"]
+        assert title == schema["title"]
+        for bound in ("minimum", "maximum", "default"):
+            if schema["type"] == "integer":
+                assert str(schema[bound]) in meaning
+        assert f"| `{name}` |" in README
+
+
+# What is told to a person: the arguments of these, as they stand in the code.
+TELLING = {"Problem", "ApiError", "ConfigError", "_config_error", "_UnansweredError", "_unusable",
+           "AirbyteTracedException", "AirbyteConnectionStatus", "warning"}  # fmt: skip
+
+
+def messages() -> list[str]:
+    """All sentences of the connector, with … for what varies; the first one of each."""
+    found = []
+    for path in sorted(PACKAGE.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                if name in TELLING:
+                    texts = [*node.args, *(k.value for k in node.keywords if k.arg == "message")]
+                    found += [text for text in map(text_of, texts) if text]
+    return found
+
+
+def text_of(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]
+        return "".join(parts)
+    return None
+
+
+def first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.…)])\s+(?=[A-Z…])", text)[0]
+
+
+TABLE = DOCS.split("### Messages")[1].split("</details>")[0]
+CURES = {row[0]: row[1] for row in rows(TABLE)[2:]}
+
+
+def pattern(text: str) -> str:
+    """What a message may look like: each … stands for anything."""
+    return ".+".join(re.escape(part) for part in text.split("…"))
+
+
+@pytest.mark.parametrize("message", sorted({first_sentence(text) for text in messages()}))
+def test_the_docs_know_each_message(message):
+    words = max(message.split("…"), key=len).strip(" .(:")
+    assert words in TABLE, message
+
+
+@pytest.mark.parametrize("told", CURES)
+def test_each_message_in_the_docs_is_one_of_the_connectors(told):
+    fragments = [part.strip(" .():") for part in told.split("…")]
+    code = "".join(re.sub(r'"\s*f?"', "", path.read_text()) for path in PACKAGE.glob("*.py"))
+    longest = max(fragments, key=len)
+    for service in ("Snipcart ", "Retargeting "):
+        longest = longest.removeprefix(service)
+    longest = longest.removesuffix(" (HTTP 401").removesuffix(" (HTTP 403")
+    assert longest.strip() in re.sub(r'"\n\s*f?"', "", code), told
+    assert CURES[told]
