@@ -3,7 +3,7 @@ FROM docker.io/airbyte/python-connector-base:4.0.2@sha256:9fdb1888c4264cf6fee473
 # The dependencies: built anew only when these files change.
 FROM base AS dependencies
 WORKDIR /build
-COPY setup.py constraints.txt ./
+COPY setup.py pyproject.toml constraints.txt ./
 RUN python -m venv --without-pip /venv \
     && pip --python /venv/bin/python install --no-cache-dir --constraint constraints.txt . \
     # The package itself comes later. The others are the CDK's, for what this connector does not do:
@@ -15,7 +15,6 @@ RUN python -m venv --without-pip /venv \
         rich rich-click click pygments markdown-it-py mdurl wcmatch bracex python-ulid setuptools
 
 FROM dependencies AS package
-COPY setup.py ./
 COPY source_abandoned_carts source_abandoned_carts
 RUN pip --python /venv/bin/python install --no-cache-dir --no-deps --target /airbyte/integration_code .
 

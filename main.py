@@ -1,6 +1,6 @@
 """The same as the command source-abandoned-carts, from a checkout."""
 
-from source_abandoned_carts.run import run
+from source_abandoned_carts.start import start
 
 if __name__ == "__main__":
-    run()
+    start()

@@ -1,12 +1,16 @@
 """spec, check, discover and read as a platform uses them."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
+
+from sandbox import Fault
 
 from .conftest import HERE, Connector, catalog
 
@@ -235,3 +239,14 @@ def test_a_reader_that_goes_away_ends_the_connector(sandbox, connector) -> None:
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait(timeout=20) != 0
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.5])
+def test_a_signal_ends_it_at_once(connector, sandbox, seconds):
+    """Also while it starts. The exit code tells that it heard the signal itself."""
+    sandbox.faults = [Fault("slow", seconds=60)]
+    process = connector.start("read", config=sandbox.config, catalog=catalog("abandoned_carts"))
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=5)
+    assert process.returncode == 143

@@ -29,7 +29,8 @@ def test_airbytes_standard_tests_pass(sandbox, tmp_path: Path):
     shutil.copytree(HERE.parent / "source_abandoned_carts", checkout / "source_abandoned_carts")
     (checkout / "secrets").mkdir()
     (checkout / "secrets/config.json").write_text(json.dumps(sandbox.config))
-    # Those of the image are in test_image.py: without an engine they fail instead of being skipped.
+    # Those of the image build one by a Dockerfile of Airbyte's own, which they fetch; test_image.py
+    # has ours.
     options = [
         "-m", "not image_tests",
         "-W", "error::airbyte_cdk.test.standard_tests._catalog_checks.DiscoveredCatalogWarning",

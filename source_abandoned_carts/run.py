@@ -1,9 +1,8 @@
-"""The command source-abandoned-carts."""
+"""What the command does: the CDK's entry point, with clean failures."""
 
 import argparse
 import logging
 import os
-import signal
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -67,8 +66,6 @@ class _Entrypoint(AirbyteEntrypoint):
 
 def run() -> None:
     """Run the command that the arguments name; messages go to standard output, a line each."""
-    # As the first process of a container it would not hear a signal that it does not handle.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     # A log line that cannot be written would be told on standard error, with nothing hidden in it.
     logging.raiseExceptions = False
     logging.captureWarnings(True)  # the CDK leads standard error into standard output
