@@ -479,6 +479,19 @@ def test_settings_that_cannot_work_are_told_in_the_connectors_words(
     assert sandbox.requests == []
 
 
+def test_the_queries_in_docs_and_readme_run(sync, database, sandbox):
+    """Those of the docs are for PostgreSQL, with Airbyte's names; the README's are for DuckDB."""
+    sync(database.url)
+    page = "README.md" if database.name == "duckdb" else "docs/abandoned-carts.md"
+    text = (ROOT / page).read_text()
+    queries = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    queries += re.findall(r"\.sql\('''\n(.*?)'''\)", text, re.DOTALL)
+    assert len(queries) == 3 - (database.name == "duckdb")
+    for query in queries:
+        found = database.ask(query.replace('"modificationDate"', "modificationdate"))
+        assert found or "interval '3 days'" in query
+
+
 def test_a_picture_of_any_shop_can_be_drawn(sync, database, tmp_path, sandbox):
     """Of no carts, no windows, and of names that a terminal or a font would stumble over."""
     picture = tmp_path / "picture.png"
