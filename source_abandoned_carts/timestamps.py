@@ -5,6 +5,7 @@ with none, with seven, and with Unix seconds as a number or a text.
 """
 
 import re
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
 
@@ -47,7 +48,8 @@ def to_rfc3339(value: Any) -> str | None:
 
 def from_epoch(seconds: int) -> str:
     """Give Unix seconds as RFC 3339 in UTC."""
-    return pendulum.from_timestamp(seconds).format("YYYY-MM-DDTHH:mm:ss[Z]")
+    # Without pendulum, whose formatting takes 20 µs: a cart may have ten such dates.
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat().replace("+00:00", "Z")
 
 
 def to_epoch(rfc3339: str) -> int:
@@ -70,9 +72,12 @@ def _from_text(text: str) -> str | None:
     match = _ISO.fullmatch(text)
     if match is None or not _is_day(match["date"]):
         return None
-    minute, second, offset = match["minute"] or "00:00", match["second"] or "00", match["offset"]
-    moment = pendulum.parse(f"{match['date']}T{minute}:{second}{(offset or 'Z').upper()}")
-    return _write(moment.int_timestamp, match["fraction"])  # type: ignore[union-attr]
+    offset = (match["offset"] or "Z").upper()
+    moment = f"{match['date']}T{match['minute'] or '00:00'}:{match['second'] or '00'}"
+    if offset == "Z":
+        return _with_fraction(moment, match["fraction"]) if moment >= "1970" else None
+    parsed = pendulum.parse(f"{moment}{offset}")
+    return _write(parsed.int_timestamp, match["fraction"])  # type: ignore[union-attr]
 
 
 def _is_day(text: str) -> bool:
@@ -86,5 +91,8 @@ def _is_day(text: str) -> bool:
 def _write(seconds: int, fraction: str | None = None) -> str | None:
     if not 0 <= seconds <= _LAST_SECOND:
         return None
-    text = from_epoch(seconds)
-    return f"{text[:-1]}.{fraction}Z" if fraction else text
+    return _with_fraction(from_epoch(seconds)[:-1], fraction)
+
+
+def _with_fraction(moment: str, fraction: str | None) -> str:
+    return f"{moment}.{fraction}Z" if fraction else f"{moment}Z"
