@@ -111,6 +111,17 @@ def assert_equal(database: Database, sandbox: Sandbox) -> None:
         ]
 
 
+def start_and_stall(sync: Sync, sandbox: Sandbox, page: int, *options: str) -> Any:
+    """Start a sync, and give it when it waits for a page of carts that will not come."""
+    sandbox.faults = [Fault("slow", seconds=60, when=lambda _: len(sandbox.to("snipcart")) == page)]
+    process = sync.start(*options)
+    while sandbox.faults[0].times:
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(1)
+    return process
+
+
 def as_record(row: dict[str, Any]) -> dict[str, Any]:
     """The record that a row of abandoned_carts was made from."""
     record = {name: row[name.lower()] for name in SCHEMA["properties"]} | (row[OTHERS] or {})
@@ -275,12 +286,7 @@ def test_what_was_read_before_a_failure_stays_and_the_next_sync_goes_on(sync, da
 def test_a_killed_sync_is_taken_up_again(sync, database, sandbox):
     copies(sandbox, 60)
     sync.config["snipcart_page_size"] = 200
-    sandbox.faults = [Fault("slow", seconds=60, when=lambda _: len(sandbox.to("snipcart")) == 35)]
-    process = sync.start(database.url, "--streams", "abandoned_carts")
-    while sandbox.faults[0].times:
-        assert process.poll() is None
-        time.sleep(0.1)
-    time.sleep(1)
+    process = start_and_stall(sync, sandbox, 35, database.url, "--streams", "abandoned_carts")
     process.kill()
     process.wait()
     process.stdout.close()  # the connector has it too, until it notices
@@ -371,11 +377,7 @@ def test_other_settings_read_all_again(sync, database, sandbox):
 
 def test_a_killed_connector_is_told_and_loses_nothing(sync, database, sandbox):
     copies(sandbox, 10)
-    sandbox.faults = [Fault("slow", seconds=60, when=lambda _: len(sandbox.to("snipcart")) == 15)]
-    process = sync.start(database.url)
-    while sandbox.faults[0].times:
-        time.sleep(0.1)
-    time.sleep(1)
+    process = start_and_stall(sync, sandbox, 15, database.url)
     for child in subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split():
         os.kill(int(child), signal.SIGTERM)
     text, _ = process.communicate(timeout=60)
@@ -387,11 +389,7 @@ def test_a_killed_connector_is_told_and_loses_nothing(sync, database, sandbox):
 
 def test_a_stopped_sync_keeps_what_it_has_read_and_leaves_nothing_behind(sync, database, sandbox):
     copies(sandbox, 10)
-    sandbox.faults = [Fault("slow", seconds=60, when=lambda _: len(sandbox.to("snipcart")) == 15)]
-    process = sync.start(database.url)
-    while sandbox.faults[0].times:
-        time.sleep(0.1)
-    time.sleep(1)
+    process = start_and_stall(sync, sandbox, 15, database.url)
     files = [path for path in sync.temporary.rglob("*") if path.is_file()]
     assert files, "the catalog, the state, and what is staged are there"
     assert not any(sandbox.snipcart_key.encode() in path.read_bytes() for path in files)
