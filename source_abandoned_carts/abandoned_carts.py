@@ -5,13 +5,13 @@ incremental one passes on only the carts modified since the last scan began.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from airbyte_cdk.models import FailureType
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Items
 from .http import ApiError
 from .json_text import is_whole
 from .snipcart import Page, Snipcart, no_new_token
@@ -53,8 +53,8 @@ class AbandonedCarts:
         self._start = start
         self._fingerprint = fingerprint
 
-    def read(self, state: Mapping[str, Any] | None) -> Iterator[dict[str, Any] | Checkpoint]:
-        """Give the carts, and behind the carts they cover the states.
+    def read(self, state: Mapping[str, Any] | None) -> Items:
+        """Give the carts by pages, and behind the carts they cover the states.
 
         `state` is the one last saved, {} where there is none. None asks for a full refresh, which
         goes by the start date alone and saves no place. Raises ApiError.
@@ -77,14 +77,9 @@ class AbandonedCarts:
         seen = {token}
         unsaved = 0
         while True:
-            for cart in page.carts:
-                modified = cart.get(CURSOR)
-                if modified is None:
-                    yield cart
-                elif (instant := sort_key(modified)) >= since:
-                    if newest is None or instant > sort_key(newest):
-                        newest = modified
-                    yield cart
+            carts = [cart for cart in page.carts if _is_since(cart, since)]
+            newest = _newest([newest, *(cart.get(CURSOR) for cart in carts)])
+            yield carts
             unsaved += len(page.carts)
             token = page.next_token
             if token is None:
@@ -120,6 +115,15 @@ class AbandonedCarts:
             )
         page = self._api.page(None)
         return page, Scan(None, self._fingerprint, from_epoch(page.asked_at))
+
+
+def _is_since(cart: Mapping[str, Any], since: str) -> bool:
+    modified = cart.get(CURSOR)
+    return modified is None or sort_key(modified) >= since
+
+
+def _newest(dates: Iterable[str | None]) -> str | None:
+    return max(filter(None, dates), key=sort_key, default=None)
 
 
 def _saved_scan(saved: Any) -> Scan | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Items
 from .retargeting import Counts, Retargeting
 from .timestamps import from_epoch, to_epoch, to_rfc3339
 from .windows import DAY, Window, windows
@@ -32,9 +32,7 @@ class CartStats:
         self._window_days = window_days
         self._lookback_days = lookback_days
 
-    def read(
-        self, state: Mapping[str, Any] | None, now: int
-    ) -> Iterator[dict[str, Any] | Checkpoint]:
+    def read(self, state: Mapping[str, Any] | None, now: int) -> Items:
         """Give a record for each window up to `now`, in Unix seconds, and behind each a state.
 
         `state` is the one last saved, {} where there is none. None asks for a full refresh, which
@@ -53,12 +51,13 @@ class CartStats:
         to_read = list(windows(start, self._window_days, now, self._since(state, cursor)))
         for window, counts in zip(to_read, self._count(to_read), strict=True):
             date_to = from_epoch(window.last)
-            yield {
+            record = {
                 "date_from": from_epoch(window.first),
                 "date_to": date_to,
                 "abandoned": counts.abandoned,
                 "recovered": counts.recovered,
             }
+            yield [record]
             yield Checkpoint(
                 {CURSOR: date_to, "window_days": self._window_days, "start": self._day}
             )

@@ -1,6 +1,6 @@
-"""What a stream gives between its records to say how far it has come."""
+"""What a stream gives: its records, and between them how far it has come."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,3 +10,7 @@ class Checkpoint:
     """A state that covers all records given before it."""
 
     state: Mapping[str, Any]
+
+
+Items = Iterator[list[dict[str, Any]] | Checkpoint]
+"""Records, a page at a time, and checkpoints."""

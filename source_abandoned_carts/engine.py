@@ -2,6 +2,7 @@
 
 import logging
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from queue import Queue
 from typing import Any
@@ -28,11 +29,11 @@ from airbyte_cdk.sources.types import Record
 from airbyte_cdk.sources.utils.slice_logger import DebugSliceLogger
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Items
 
-Reader = Callable[[], Iterator[dict[str, Any] | Checkpoint]]
+Reader = Callable[[], Items]
 
-_RECORDS_AHEAD = 300  # of a slow destination; the CDK's own 10,000 would only fill the memory
+_PAGES_AHEAD = 2  # of a slow destination; the CDK's own 10,000 records would only fill the memory
 
 
 def make_stream(
@@ -60,7 +61,7 @@ def run(streams: list[DefaultStream], logger: logging.Logger) -> Iterator[Airbyt
     if not streams:
         return  # the engine would wait for ever
     # States and warnings take the same queue as the records: none may overtake what it covers.
-    queue: Queue[QueueItem] = Queue(maxsize=_RECORDS_AHEAD)
+    queue = _PagesQueue(maxsize=_PAGES_AHEAD)
     engine = ConcurrentSource.create(
         num_workers=len(streams) + 1,
         initial_number_of_partitions_to_generate=len(streams),
@@ -70,6 +71,29 @@ def run(streams: list[DefaultStream], logger: logging.Logger) -> Iterator[Airbyt
         queue=queue,
     )
     yield from engine.read(list(streams))
+
+
+class _PagesQueue(Queue[Any]):
+    """Takes the records by pages, and gives them one by one as the engine wants them.
+
+    One by one on both sides, the two threads would wake each other for each record, which takes
+    longer than reading its JSON. Only the engine's own thread takes from the queue.
+    """
+
+    def __init__(self, maxsize: int) -> None:
+        super().__init__(maxsize)
+        self._page: deque[QueueItem] = deque()
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        while not self._page:
+            item = super().get(block, timeout)
+            if not isinstance(item, list):
+                return item
+            self._page.extend(item)
+        return self._page.popleft()
+
+    def empty(self) -> bool:
+        return not self._page and super().empty()
 
 
 class _OnePartition(PartitionGenerator, Partition):
@@ -82,10 +106,13 @@ class _OnePartition(PartitionGenerator, Partition):
     def generate(self) -> Iterator[Partition]:
         yield self
 
-    def read(self) -> Iterator[Record]:  # and states, which the engine takes as well
+    def read(self) -> Iterator[Any]:  # lists of records, and states, for our queue
         try:
             for item in self._read():
-                yield self._state(item) if isinstance(item, Checkpoint) else self._record(item)
+                if isinstance(item, Checkpoint):
+                    yield self._state(item)
+                else:
+                    yield [_Record(data, self._name) for data in item]
         except AirbyteTracedException:
             raise
         except Exception as error:
@@ -99,9 +126,6 @@ class _OnePartition(PartitionGenerator, Partition):
 
     def __hash__(self) -> int:
         return hash(self._name)
-
-    def _record(self, data: dict[str, Any]) -> Record:
-        return _Record(data, self._name)
 
     def _state(self, checkpoint: Checkpoint) -> Any:
         state = AirbyteStreamState(

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from itertools import chain
 from json import JSONDecodeError
@@ -29,7 +29,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from . import abandoned_carts, cart_stats, engine
 from .abandoned_carts import AbandonedCarts
 from .cart_stats import CartStats
-from .checkpoint import Checkpoint
+from .checkpoint import Items
 from .config import Config, ConfigError, read_config
 from .http import Patience
 from .redaction import forms
@@ -41,7 +41,6 @@ _PATIENCE_OF_CHECK = Patience(connect=5, read=8, answer=10, tries=2, longest_ret
 _LONGEST_CHECK = 15  # seconds; the platform wants an answer within 30, a slow start-up included
 
 _T = TypeVar("_T")
-_Items = Iterator[dict[str, Any] | Checkpoint]
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class _Stream:
     primary_key: str
     cursor: str
     setting: str
-    read: Callable[[Config, Mapping[str, Any] | None, int], _Items]
+    read: Callable[[Config, Mapping[str, Any] | None, int], Items]
 
 
 def _snipcart(settings: Config, patience: Patience) -> Snipcart:
@@ -67,12 +66,12 @@ def _retargeting(settings: Config, patience: Patience) -> Retargeting:
     return Retargeting(settings.retargeting_rest_key or "", patience)
 
 
-def _read_carts(settings: Config, state: Mapping[str, Any] | None, now: int) -> _Items:
+def _read_carts(settings: Config, state: Mapping[str, Any] | None, now: int) -> Items:
     api = _snipcart(settings, Patience())
     return AbandonedCarts(api, settings.start, settings.fingerprint).read(state)
 
 
-def _read_stats(settings: Config, state: Mapping[str, Any] | None, now: int) -> _Items:
+def _read_stats(settings: Config, state: Mapping[str, Any] | None, now: int) -> Items:
     api = _retargeting(settings, Patience())
     stream = CartStats(api, settings.start, settings.window_days, settings.lookback_days)
     return stream.read(state, now)
@@ -195,7 +194,7 @@ def _make_stream(name: str, read: engine.Reader) -> DefaultStream:
     )
 
 
-def _records(settings: Config, name: str, state: Mapping[str, Any] | None, now: int) -> _Items:
+def _records(settings: Config, name: str, state: Mapping[str, Any] | None, now: int) -> Items:
     stream = _STREAMS.get(name)
     if stream is None:
         raise _config_error(

@@ -37,7 +37,8 @@ class FakeApi:
 
 def read(api, state, start=START):
     items = list(AbandonedCarts(api, start, "filters").read(state))
-    dates = [item["modificationDate"] for item in items if not isinstance(item, Checkpoint)]
+    pages = [item for item in items if not isinstance(item, Checkpoint)]
+    dates = [cart["modificationDate"] for page in pages for cart in page]
     return dates, [item.state for item in items if isinstance(item, Checkpoint)]
 
 
@@ -80,7 +81,7 @@ def test_a_place_is_saved_at_least_every_1000_carts_and_never_ahead(size):
     given = saved = 0
     for item in AbandonedCarts(FakeApi(*pages, size=size), START, "filters").read({}):
         if not isinstance(item, Checkpoint):
-            given += 1
+            given += len(item)
             assert given - saved <= 1000
         elif "scan" in item.state:
             saved = given

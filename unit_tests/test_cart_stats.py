@@ -33,16 +33,17 @@ def stream(api, days=7, lookback=0):
 
 def test_records_and_states_come_in_order():
     items = list(stream(FakeApi()).read({}, NOW))
+    first = {
+        "date_from": "2024-01-01T00:00:00Z",
+        "date_to": "2024-01-07T23:59:59Z",
+        "abandoned": 0,
+        "recovered": 0,
+    }
     assert items[:2] == [
-        {
-            "date_from": "2024-01-01T00:00:00Z",
-            "date_to": "2024-01-07T23:59:59Z",
-            "abandoned": 0,
-            "recovered": 0,
-        },
+        [first],
         Checkpoint({"date_to": "2024-01-07T23:59:59Z", "window_days": 7, "start": "2024-01-01"}),
     ]
-    assert [item["abandoned"] for item in items[::2]] == [0, 7, 14]
+    assert [record["abandoned"] for (record,) in items[::2]] == [0, 7, 14]
     assert items[-1].state["date_to"] == from_epoch(NOW)
 
 
@@ -53,7 +54,7 @@ def test_records_and_states_come_in_order():
 def test_windows_are_read_again_from_the_one_that_holds_the_lookback(lookback, first):
     state = {"date_to": from_epoch(NOW), "window_days": 7, "start": "2024-01-01"}
     items = list(stream(FakeApi(), lookback=lookback).read(state, NOW + 60))
-    assert items[0]["abandoned"] == first
+    assert items[0][0]["abandoned"] == first
 
 
 @pytest.mark.parametrize(
@@ -94,5 +95,5 @@ def test_a_failing_window_ends_the_stream_and_the_requests():
     items = []
     with pytest.raises(ApiError):
         items.extend(stream(api, days=1).read(None, START + 1000 * DAY))
-    assert [item["abandoned"] for item in items[::2]] == [0, 1, 2, 3, 4]
+    assert [record["abandoned"] for (record,) in items[::2]] == [0, 1, 2, 3, 4]
     assert len(api.asked) < 100

@@ -23,7 +23,7 @@ def run(**streams):
 
 
 def test_states_keep_their_place_among_the_records():
-    items = [{"n": 1}, Checkpoint({"n": 1}), {"n": 2}, {"n": 3}, Checkpoint({"n": 3})] * 200
+    items = [[{"n": 1}], Checkpoint({"n": 1}), [{"n": 2}, {"n": 3}], [], Checkpoint({"n": 3})] * 200
     messages, error = run(a=items)
     told = [
         ("record", message["record"]["data"]["n"])
@@ -37,7 +37,7 @@ def test_states_keep_their_place_among_the_records():
 
 
 def test_an_empty_record_does_not_end_the_stream():
-    messages, _ = run(a=[{}, {"n": 1}])
+    messages, _ = run(a=[[{}, {"n": 1}]])
     assert [m["record"]["data"] for m in messages if m["type"] == "RECORD"] == [{}, {"n": 1}]
 
 
@@ -49,10 +49,10 @@ def test_an_unforeseen_error_tells_its_place_and_not_its_text(caplog):
     customer = "ann" + "@shop.example"  # in two, as the lines of the code are told
 
     def broken():
-        yield {"n": 1}
+        yield [{"n": 1}]
         raise KeyError(customer)
 
-    messages, error = run(a=broken(), b=[{"n": 2}])
+    messages, error = run(a=broken(), b=[[{"n": 2}]])
     (trace,) = [m["trace"]["error"] for m in messages if "error" in m.get("trace", {})]
     assert trace["failure_type"] == "system_error"
     assert trace["message"].startswith("a stopped at a defect of the connector (KeyError).")
