@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo sync test image lint format clean
+.PHONY: help demo sync test image bench lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,6 +14,7 @@ help:
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [STREAMS=cart_stats] [PICTURE=carts.png]"
 	@echo "make test     run all tests"
 	@echo "make image    build the Docker image and try it against the sandbox"
+	@echo "make bench    measure speed and memory: benchmarks/RESULTS.md (seven minutes)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
 	@echo "make clean    remove what the other commands have made"
@@ -33,6 +34,10 @@ test: .venv/installed .venv-sync/installed
 image: .venv/installed
 	docker build --tag airbyte/source-abandoned-carts:dev .
 	IMAGE=airbyte/source-abandoned-carts:dev $(BIN)/python -m pytest integration_tests/test_image.py
+
+# By the second environment's Python, which has matplotlib.
+bench: .venv/installed .venv-sync/installed
+	@$(SYNC) -m benchmarks
 
 lint: .venv/installed .venv-sync/installed
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ import base64
 import json
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -82,11 +82,15 @@ _DIGITS = {"iso0": 0, "iso2": 2, "no offset": 3, "offset": 3, "iso3": 3, "iso7":
 
 
 def make_carts(
-    number: int, seed: int = 1, first: datetime = FIRST_DAY, last: datetime = LAST_DAY
+    number: int,
+    seed: int = 1,
+    first: datetime = FIRST_DAY,
+    last: datetime = LAST_DAY,
+    forms: Sequence[str] = tuple(FORMS),
 ) -> list[Cart]:
-    """Make carts; a few have no date of change, or the API's empty one."""
+    """Make carts, their dates in these forms; a few have no date of change, or the empty one."""
     chance = random.Random(f"carts {seed} {number}")
-    return [_make_cart(chance, index, first, last) for index in range(number)]
+    return [_make_cart(chance, index, first, last, forms) for index in range(number)]
 
 
 def make_events(
@@ -102,13 +106,15 @@ def make_events(
     return abandoned, recovered
 
 
-def _make_cart(chance: random.Random, index: int, first: datetime, last: datetime) -> Cart:
+def _make_cart(
+    chance: random.Random, index: int, first: datetime, last: datetime, forms: Sequence[str]
+) -> Cart:
     token = str(uuid.UUID(int=chance.getrandbits(128), version=4))
     span = (last - first).total_seconds()
     created = first + timedelta(microseconds=chance.randrange(int(span * 1e6)))
     modified = created + timedelta(microseconds=chance.randrange(int(72 * 3600 * 1e6)))
     modified = min(modified, last)
-    form = chance.choice(list(FORMS))
+    form = chance.choice(forms)
     digits = _DIGITS.get(form, 0)
     modified = modified.replace(
         microsecond=modified.microsecond // 10 ** (6 - digits) * 10 ** (6 - digits)
