@@ -6,16 +6,19 @@ failed request: here a key and customers' data. With all that set right, this lo
 """
 
 import html
+import io
 import logging
 import os
 import random
 import re
+import socket
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse
 from http.client import responses as reasons
 from importlib.metadata import version
 from ipaddress import ip_address
@@ -42,6 +45,7 @@ USER_AGENT = f"source-abandoned-carts/{version('source-abandoned-carts')}"
 _JITTER = 0.25  # the share that chance adds to a wait, so that parallel requests fall out of step
 _LARGEST_BODY = 64 * 2**20  # bytes, decompressed; a page of 500 carts has about 2 million
 _CHUNK = 2**16
+_HEAD = 10  # times the limit between two bytes, for all of an answer's head
 _EXPLAINING = 10  # seconds that the body of a refusal may take
 
 
@@ -269,6 +273,46 @@ class Service:
             seconds = min(problem.retry_after, self._patience.longest_retry_after)
         logger.info(f"{problem.message} Trying again in {seconds:.1f} seconds.")
         time.sleep(seconds)
+
+
+class _Head:
+    """The lines of an answer's head, as long as the deadline has not passed."""
+
+    def __init__(self, file: io.BufferedReader, deadline: float) -> None:
+        self._file = file
+        self._deadline = deadline
+
+    def readline(self, limit: int) -> bytes:
+        line = b""
+        while len(line) < limit and not line.endswith(b"\n"):
+            if time.monotonic() > self._deadline:
+                raise TimeoutError
+            ready = self._file.peek()[: limit - len(line)]
+            if not ready:
+                break
+            line += self._file.read(ready.find(b"\n") + 1 or len(ready))
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Response(HTTPResponse):
+    """Ends a head that drips: the time limit of a socket is for one byte, and begins anew."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._longest_head = _HEAD * (sock.gettimeout() or Patience.read)
+
+    def begin(self) -> None:
+        file = self.fp
+        self.fp = _Head(file, time.monotonic() + self._longest_head)  # type: ignore[assignment]
+        super().begin()
+        if self.fp is not None:  # it is where no body follows
+            self.fp = file
+
+
+urllib3.connection.HTTPConnection.response_class = _Response
 
 
 class _Session(requests.Session):
