@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo sync test image bench lint format clean
+.PHONY: help demo sync test chaos image bench lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,6 +14,7 @@ help:
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [STREAMS=cart_stats] [PICTURE=carts.png]"
 	@echo "make test     run all tests"
 	@echo "make image    build the Docker image and try it against the sandbox"
+	@echo "make chaos    200 syncs on bad days (half an hour) [RUNS=20] [SEED=17]"
 	@echo "make bench    measure speed and memory: benchmarks/RESULTS.md (seven minutes)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
@@ -30,6 +31,9 @@ sync: .venv/installed .venv-sync/installed
 
 test: .venv/installed .venv-sync/installed
 	$(BIN)/python -m pytest
+
+chaos: .venv/installed
+	@$(BIN)/python -m chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 image: .venv/installed
 	docker build --tag airbyte/source-abandoned-carts:dev .
