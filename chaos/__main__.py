@@ -50,6 +50,7 @@ class Outcome:
     carts_lost: int = 0
     windows_wrong: int = 0
     leaks: list[str] = field(default_factory=list)
+    defects: int = 0
     hangs: int = 0
     memory: float = 0  # MB at the peak
     seconds: float = 0
@@ -58,7 +59,7 @@ class Outcome:
     @property
     def good(self) -> bool:
         return self.ended_well and not (
-            self.carts_lost or self.windows_wrong or self.leaks or self.hangs
+            self.carts_lost or self.windows_wrong or self.leaks or self.defects or self.hangs
         )
 
 
@@ -189,8 +190,9 @@ class _Sync:
         outcome.memory = max(outcome.memory, usage.ru_maxrss / 1024)
         outcome.leaks += [form for form in _FORBIDDEN if form in spoken]
         outcome.ended_well = process.returncode == 0
-        if event == "" and not outcome.ended_well and '"type":"TRACE"' not in spoken:
-            outcome.leaks.append(f"ended with {process.returncode} without a word")
+        outcome.defects += "defect of the connector" in spoken
+        if event == "" and not outcome.ended_well:  # then it has to say why
+            outcome.defects += '"type":"TRACE"' not in spoken
 
     def _take(self, process: subprocess.Popen[bytes], event: str, at: int) -> str:
         """Be the destination; give all lines that are not records."""
@@ -284,6 +286,7 @@ def main() -> None:
         "carts lost": sum(outcome.carts_lost for outcome in outcomes),
         "windows lost, wrong or twice": sum(outcome.windows_wrong for outcome in outcomes),
         "keys or customers' data in logs": sum(len(outcome.leaks) for outcome in outcomes),
+        "defects": sum(outcome.defects for outcome in outcomes),
         "hangs": sum(outcome.hangs for outcome in outcomes),
         "peak memory, MB (median)": round(statistics.median(o.memory for o in outcomes)),
         "peak memory, MB (largest)": round(max(outcome.memory for outcome in outcomes)),

@@ -1,6 +1,7 @@
 """Our streams in the CDK's concurrent engine: one partition each, read at once, told in order."""
 
 import logging
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -33,6 +34,9 @@ from .checkpoint import Checkpoint, Items
 
 Reader = Callable[[], Items]
 
+logger = logging.getLogger("airbyte.engine")
+
+_BETWEEN_PROGRESS = 10  # seconds
 _PAGES_AHEAD = 2  # of a slow destination; the CDK's own 10,000 records would only fill the memory
 
 
@@ -107,12 +111,17 @@ class _OnePartition(PartitionGenerator, Partition):
         yield self
 
     def read(self) -> Iterator[Any]:  # lists of records, and states, for our queue
+        given, told_at = 0, time.monotonic()
         try:
             for item in self._read():
                 if isinstance(item, Checkpoint):
                     yield self._state(item)
-                else:
-                    yield [_Record(data, self._name) for data in item]
+                    continue
+                yield [_Record(data, self._name) for data in item]
+                given += len(item)
+                if time.monotonic() - told_at >= _BETWEEN_PROGRESS:
+                    logger.info(f"{self._name}: {given:,} records so far.")
+                    told_at = time.monotonic()
         except AirbyteTracedException:
             raise
         except Exception as error:

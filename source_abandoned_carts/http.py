@@ -307,9 +307,11 @@ class _Response(HTTPResponse):
     def begin(self) -> None:
         file = self.fp
         self.fp = _Head(file, time.monotonic() + self._longest_head)  # type: ignore[assignment]
-        super().begin()
-        if self.fp is not None:  # it is where no body follows
-            self.fp = file
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:  # as it is where no body follows
+                self.fp = file
 
 
 urllib3.connection.HTTPConnection.response_class = _Response

@@ -1,6 +1,7 @@
 import json
 import logging
 
+import pytest
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
@@ -39,6 +40,14 @@ def test_states_keep_their_place_among_the_records():
 def test_an_empty_record_does_not_end_the_stream():
     messages, _ = run(a=[[{}, {"n": 1}]])
     assert [m["record"]["data"] for m in messages if m["type"] == "RECORD"] == [{}, {"n": 1}]
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0, ["2", "2", "1,002"]), (10, [])])
+def test_progress_is_told_now_and_then(monkeypatch, caplog, seconds, lines):
+    monkeypatch.setattr(engine, "_BETWEEN_PROGRESS", seconds)
+    run(a=[[{"n": 1}] * 2, [], Checkpoint({}), [{"n": 2}] * 1000])
+    told = [line for line in caplog.messages if "so far" in line]
+    assert told == [f"a: {number} records so far." for number in lines]
 
 
 def test_no_streams_end_at_once():

@@ -1,11 +1,15 @@
 import logging
+import socket
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
+from source_abandoned_carts import http
 from source_abandoned_carts.http import (
     USER_AGENT,
     Answer,
@@ -303,3 +307,26 @@ def test_any_other_is_refused(monkeypatch, address):
 def test_without_the_variable_the_default_is_used(monkeypatch):
     monkeypatch.delenv("SHOP_URL", raising=False)
     assert base_url("SHOP_URL", "https://default.example") == "https://default.example"
+
+
+def test_a_head_that_drips_is_ended(monkeypatch):
+    """On a real socket, whose time limit begins anew with each byte."""
+    monkeypatch.setattr(http, "_HEAD", 3)
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            for _ in range(200):
+                connection.send(b"x")
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        patience = Patience(read=0.2, tries=1)
+        dripping = Service("Shop", url, auth=NoAuth(), advice=ADVICE, secret=KEY, patience=patience)
+        with pytest.raises(ApiError, match="did not answer in time"):
+            dripping.get("/x", {})
+        assert thread.is_alive()  # it would have gone on
