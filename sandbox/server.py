@@ -47,7 +47,7 @@ class Fault:
 
     `kind` is one of
 
-    - "status": answers with `status`, `headers` and `body`;
+    - "status": answers with `status`, `headers` and `body`, which is bytes, a text, or JSON;
     - "reset": resets the connection before anything is sent;
     - "cut": breaks off within the body of a good answer;
     - "html": answers 200 with a page of HTML;
@@ -335,7 +335,9 @@ class _Handler(BaseHTTPRequestHandler):
         pause: float = 0,
     ) -> None:
         is_text = isinstance(body, str)
-        content = (body if is_text else json.dumps(body)).encode()
+        content = (
+            body if isinstance(body, bytes) else (body if is_text else json.dumps(body)).encode()
+        )
         self.send_response_only(status)
         if self.server.sandbox.tells_time:
             self.send_header("Date", formatdate(self.server.sandbox.now().timestamp(), usegmt=True))

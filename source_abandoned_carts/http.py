@@ -20,6 +20,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http.client import HTTPResponse
 from http.client import responses as reasons
+from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from ipaddress import ip_address
 from math import floor
@@ -166,6 +167,7 @@ class Service:
         self._refusal = refusal
         self._session = _Session()
         self._session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Never without an auth of ours: requests would look for a login in ~/.netrc.
         self._session.auth = auth
         # Plain http is for loopback: no proxy may lead it elsewhere.

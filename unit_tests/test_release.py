@@ -166,3 +166,28 @@ def test_each_message_in_the_docs_is_one_of_the_connectors(told):
     longest = longest.removesuffix(" (HTTP 401").removesuffix(" (HTTP 403")
     assert longest.strip() in code, told
     assert CURES[told]
+
+
+def test_the_image_installs_what_the_tests_ran_with():
+    def pins(name):
+        text = (ROOT / name).read_text()
+        return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
+
+    image, tested = pins("requirements.txt"), pins("constraints.txt")
+    assert {"airbyte-cdk", "requests", "pendulum"} <= set(image)
+    assert {name: tested.get(name) for name in image} == image
+
+
+def test_all_that_the_image_installs_has_hashes():
+    lines = (ROOT / "requirements.txt").read_text().replace("\\\n", " ").splitlines()
+    pinned = [line for line in lines if not line.startswith("#")]
+    assert len(pinned) > 40
+    assert all("--hash=sha256:" in line for line in pinned)
+
+
+def test_the_tests_that_security_names_exist():
+    named = re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text())
+    files = [*ROOT.glob("unit_tests/*.py"), *ROOT.glob("integration_tests/*.py")]
+    there = set(re.findall(r"def (test_\w+)", "".join(path.read_text() for path in files)))
+    assert len(named) > 20
+    assert set(named) <= there
