@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo sync test chaos image bench lint format clean
+.PHONY: help demo sync test chaos image bench load lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,6 +16,7 @@ help:
 	@echo "make image    build the Docker image and try it against the sandbox"
 	@echo "make chaos    200 syncs on bad days (half an hour) [RUNS=20] [SEED=17]"
 	@echo "make bench    measure speed and memory: benchmarks/RESULTS.md (seven minutes)"
+	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
 	@echo "make clean    remove what the other commands have made"
@@ -42,6 +43,9 @@ image: .venv/installed
 # By the second environment's Python, which has matplotlib.
 bench: .venv/installed .venv-sync/installed
 	@$(SYNC) -m benchmarks
+
+load: .venv/installed .venv-sync/installed
+	@$(SYNC) -m benchmarks.load
 
 lint: .venv/installed .venv-sync/installed
 	$(BIN)/ruff check .

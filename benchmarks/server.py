@@ -18,11 +18,12 @@ from sandbox.data import make_carts
 PAGE = 50
 _CART_BYTES = 3_500
 _PAGES_MADE = 20  # the list goes round in them
+_TOKEN = "00000000-0000-4000-8000-000000000000"
 _STATS = b'{"status":"success","data":{"abandoned":12,"recovered":3}}'
 
 
-def make_pages(forms: Sequence[str]) -> list[bytes]:
-    """Give the carts of some pages, each as the inside of a JSON list."""
+def make_pages(forms: Sequence[str]) -> list[list[bytes]]:
+    """Give the carts of some pages, each as its parts: between two belongs a cart's token."""
     documents = []
     now = datetime.now(timezone.utc)
     made = 2 * PAGE * _PAGES_MADE
@@ -31,14 +32,16 @@ def make_pages(forms: Sequence[str]) -> list[bytes]:
         if re.search("[\ud800-\udfff]", text):
             continue  # half emoji: few shops have them, and orjson does not read them
         cart.document["userAgent"] += "x" * max(0, _CART_BYTES - len(text.encode()))
-        documents.append(json.dumps(cart.document, ensure_ascii=False).encode())
+        cart.document["token"] = _TOKEN
+        documents.append(json.dumps(cart.document, ensure_ascii=False))
     return [
-        b",".join(documents[start : start + PAGE]) for start in range(0, PAGE * _PAGES_MADE, PAGE)
+        ",".join(documents[start : start + PAGE]).encode().split(_TOKEN.encode())
+        for start in range(0, PAGE * _PAGES_MADE, PAGE)
     ]
 
 
 class _Server(asyncio.Protocol):
-    def __init__(self, pages: list[bytes], carts: int, delay: float) -> None:
+    def __init__(self, pages: list[list[bytes]], carts: int, delay: float) -> None:
         self._pages = pages
         self._carts = carts
         self._delay = delay
@@ -66,7 +69,12 @@ class _Server(asyncio.Protocol):
         token = re.search(rb"continuationToken=(\d+)", line)
         start = int(token[1]) if token else 0
         following = start + PAGE
-        carts = self._pages[start // PAGE % len(self._pages)] if start < self._carts else b""
+        first, *others = self._pages[start // PAGE % len(self._pages)]
+        tokens = range(start, min(following, self._carts))
+        carts = b"".join(
+            b"00000000-0000-4000-8000-%012d%b" % item for item in zip(tokens, others, strict=False)
+        )
+        carts = first + carts if tokens else b""
         more = b"true" if following < self._carts else b"false"
         return b'{"items":[%b],"hasMoreResults":%b,"continuationToken":"%d"}' % (
             carts, more, following,
