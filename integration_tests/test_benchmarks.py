@@ -58,8 +58,9 @@ def test_the_programs_that_are_compared_read_the_same_windows(read):
         (window["date_from"], window["date_to"], window["abandoned"])
         for window in read["low-code"]["cart_stats"]
     )
-    assert ours[:-1] == theirs[:-1]  # the last one ends at the time of the sync
-    assert len(ours) == len(theirs) == 60
+    # The last one ends at the time of the sync; at midnight one more may begin.
+    assert ours[:59] == theirs[:59]
+    assert {len(ours), len(theirs)} <= {60, 61}
 
 
 def _epoch(text):

@@ -49,8 +49,8 @@ def test_a_compressed_bomb_is_refused_before_it_is_large(sandbox, connector):
     error = output.error("abandoned_carts")
     assert error["failure_type"] == "transient_error"
     assert "more than 64 MB" in error["message"]
-    # The largest of all processes that the tests have waited for, in KB.
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 800_000
+    # In KB, of all processes that the tests have waited for; the others take less.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 900_000
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])

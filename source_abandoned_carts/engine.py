@@ -37,7 +37,7 @@ Reader = Callable[[], Items]
 logger = logging.getLogger("airbyte.engine")
 
 _BETWEEN_PROGRESS = 10  # seconds
-_PAGES_AHEAD = 2  # of a slow destination; the CDK's own 10,000 records would only fill the memory
+_PAGES_AHEAD = 1  # of a slow destination; the CDK's own 10,000 records would only fill the memory
 
 
 def make_stream(

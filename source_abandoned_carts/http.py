@@ -43,10 +43,14 @@ logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 USER_AGENT = f"source-abandoned-carts/{version('source-abandoned-carts')}"
 
+_TAG = re.compile(r"""<(?:[^<>"']|"[^"]*"|'[^']*')*>|<[^>]*>""")
+# JSON with a flaw, or with something before it.
+_DATA = re.compile(r"""[\[{]\s*["'{\[]|["']\s*:""")
+
 _JITTER = 0.25  # the share that chance adds to a wait, so that parallel requests fall out of step
 _LARGEST_BODY = 64 * 2**20  # bytes, decompressed; a page of 500 carts has about 2 million
 _CHUNK = 2**16
-_HEAD = 10  # times the limit between two bytes, for all of an answer's head
+_LONGEST_ANSWER = 10  # times the limit between two bytes; for what http.client reads by itself
 _EXPLAINING = 10  # seconds that the body of a refusal may take
 
 
@@ -109,16 +113,18 @@ class Answer:
     def words(self) -> str:
         """What the service says for itself, fit to be shown: no key, no e-mail addresses."""
         if self.body is not json_text.INVALID:
-            said = shorten("; ".join(_sayings(self.body)))
-        elif self.ok or self.text.lstrip().startswith(("{", "[")):
+            said = "; ".join(_sayings(self.body))
+        elif self.ok or _DATA.search(shorten(self.text)):
             return ""  # what came in place of carts, or is JSON with a flaw, may well be carts
         else:
-            said = shorten(self.text)
-        said = filter_secrets(said)
-        plain = re.sub(r"<[^>]*>", " ", said)
-        if reveals(said, self.secret) or reveals(plain, self.secret):
-            return ""
-        return presentable(html.unescape(plain))
+            said = self.text
+        # Looked at is more than is shown: a key must not be cut in two before it is looked for.
+        said = filter_secrets(shorten(said, 4_000))
+        for between in (" ", ""):
+            plain, secret = _TAG.sub(between, said), _TAG.sub(between, self.secret)
+            if reveals(said, self.secret) or reveals(plain, self.secret) or reveals(plain, secret):
+                return ""
+        return presentable(html.unescape(_TAG.sub(" ", shorten(said))))
 
     @property
     def told(self) -> str:
@@ -277,43 +283,33 @@ class Service:
         time.sleep(seconds)
 
 
-class _Head:
-    """The lines of an answer's head, as long as the deadline has not passed."""
+class _UntilDeadline(io.RawIOBase):
+    """The bytes of a connection, as long as the deadline has not passed."""
 
-    def __init__(self, file: io.BufferedReader, deadline: float) -> None:
-        self._file = file
+    def __init__(self, raw: io.RawIOBase, deadline: float) -> None:
+        self._raw = raw
         self._deadline = deadline
 
-    def readline(self, limit: int) -> bytes:
-        line = b""
-        while len(line) < limit and not line.endswith(b"\n"):
-            if time.monotonic() > self._deadline:
-                raise TimeoutError
-            ready = self._file.peek()[: limit - len(line)]
-            if not ready:
-                break
-            line += self._file.read(ready.find(b"\n") + 1 or len(ready))
-        return line
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if time.monotonic() > self._deadline:
+            raise TimeoutError
+        return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        self._file.close()
+        self._raw.close()
+        super().close()
 
 
 class _Response(HTTPResponse):
-    """Ends a head that drips: the time limit of a socket is for one byte, and begins anew."""
+    """Ends an answer that drips, wherever: a socket's time limit is for a byte, and begins anew."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self._longest_head = _HEAD * (sock.gettimeout() or Patience.read)
-
-    def begin(self) -> None:
-        file = self.fp
-        self.fp = _Head(file, time.monotonic() + self._longest_head)  # type: ignore[assignment]
-        try:
-            super().begin()
-        finally:
-            if self.fp is not None:  # as it is where no body follows
-                self.fp = file
+        deadline = time.monotonic() + _LONGEST_ANSWER * (sock.gettimeout() or Patience.read)
+        self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach(), deadline))
 
 
 urllib3.connection.HTTPConnection.response_class = _Response
@@ -378,6 +374,8 @@ def _is_loopback(host: str | None) -> bool:
 def _read(response: requests.Response, deadline: float) -> bytes:
     """Read a body piece by piece: the time limits of a socket do not end one that drips."""
     content = bytearray()
+    if "," in response.headers.get("Content-Encoding", ""):
+        raise _UnansweredError("sent its answer packed more than once")  # a bomb in a few bytes
     try:
         while piece := response.raw.read1(_CHUNK, decode_content=True):
             content += piece

@@ -4,11 +4,13 @@ import base64
 import html
 import json
 import re
+import unicodedata
 from urllib.parse import quote, quote_plus, unquote
 
 _LONGEST_SHOWN = 300  # characters
-_LONGEST_LOOKED_AT = 2_000
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_INVISIBLE = re.compile(r"[\xad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_AROUND_AT = re.compile(r"\s*([@\uff20\ufe6b])\s*")
 _ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 _QUOTED_ADDRESS = re.compile(r'"[^"]*"@\S+')
 _BASE64 = re.compile(r"[\w+/-]{6,}", re.ASCII)
@@ -44,14 +46,15 @@ def reveals(text: str, secret: str) -> bool:
     return False
 
 
-def shorten(text: str) -> str:
+def shorten(text: str, length: int = 2_000) -> str:
     """Cut a text to what is worth looking at: some ways of looking take long on a long one."""
-    return text[:_LONGEST_LOOKED_AT]
+    return text[:length]
 
 
 def presentable(text: str) -> str:
     """Give a service's own words fit for a log: one printable line, no addresses, not too long."""
-    text = _QUOTED_ADDRESS.sub("***", _UNPRINTABLE.sub(" ", shorten(text)))
+    text = _UNPRINTABLE.sub(" ", _INVISIBLE.sub("", shorten(text)))
+    text = _QUOTED_ADDRESS.sub("***", _AROUND_AT.sub(r"\1", text))
     # The whole word around the sign: too much hidden does no harm.
     text = " ".join("***" if _is_address(word) else word for word in text.split())
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
@@ -72,6 +75,7 @@ def _levels(text: str) -> list[str]:
 
 def _bare(text: str) -> str:
     # A space may be written as plus, and anything may stand behind a backslash.
+    text = _UNPRINTABLE.sub("", _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)))
     return re.sub(r"[\s\\+]", "", text)
 
 

@@ -309,24 +309,74 @@ def test_without_the_variable_the_default_is_used(monkeypatch):
     assert base_url("SHOP_URL", "https://default.example") == "https://default.example"
 
 
-def test_a_head_that_drips_is_ended(monkeypatch):
+GZIP = b"\x1f\x8b\x08\x08\0\0\0\0\0\xff"  # with a name that follows
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+
+
+@pytest.mark.parametrize(
+    ("beginning", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+        (CHUNKED + b"\r\n1;", b"x"),
+        (CHUNKED + b"\r\n0\r\n", b"X: y\r\n"),
+        (CHUNKED + b"Content-Encoding: gzip\r\n\r\na\r\n" + GZIP + b"\r\n", b"1\r\nx\r\n"),
+    ],
+    ids=["head", "size of a chunk", "trailers", "name in gzip"],
+)
+def test_an_answer_that_drips_is_ended(monkeypatch, beginning, drop):
     """On a real socket, whose time limit begins anew with each byte."""
-    monkeypatch.setattr(http, "_HEAD", 3)
+    monkeypatch.setattr(http, "_LONGEST_ANSWER", 3)
 
     def drip(server: socket.socket) -> None:
         connection, _ = server.accept()
         with connection, suppress(OSError):
-            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-            for _ in range(200):
-                connection.send(b"x")
+            connection.sendall(beginning)
+            for _ in range(400):
+                connection.send(drop)
                 time.sleep(0.05)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=drip, args=(server,), daemon=True)
-        thread.start()
+        threading.Thread(target=drip, args=(server,), daemon=True).start()
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        patience = Patience(read=0.2, tries=1)
+        patience = Patience(read=0.3, tries=1)
         dripping = Service("Shop", url, auth=NoAuth(), advice=ADVICE, secret=KEY, patience=patience)
-        with pytest.raises(ApiError, match="did not answer in time"):
+        started = time.monotonic()
+        with pytest.raises(ApiError, match=r"did not (answer|end its answer) in time"):
             dripping.get("/x", {})
-        assert thread.is_alive()  # it would have gone on
+        assert 0.6 < time.monotonic() - started < 15  # of 20 that it would go on
+
+
+def test_what_is_packed_more_than_once_is_refused(requests_mock, waits):
+    headers = {"Content-Encoding": "gzip, gzip"}
+    error = failure(requests_mock, waits, {"content": b"{}", "headers": headers}, tries=1)
+    assert "packed more than once" in error.message
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"<p>{'<b></b>' * 280}{'x' * 20}{KEY}",
+        KEY.replace("4", "4\u200b"), KEY.replace("4", "4\xad"), KEY.replace("4", "4\0"),
+        KEY.replace("4", '4<b title="a>b">'), KEY.replace("4", "\uff14"),
+    ],
+)  # fmt: skip
+def test_a_key_in_pieces_is_not_shown(requests_mock, waits, said):
+    error = failure(requests_mock, waits, {"text": said, "status_code": 400})
+    assert KEY[:7] not in error.message
+    assert "HTTP 400" in error.message
+
+
+@pytest.mark.parametrize(
+    "said", ["ann.lovelace<wbr>@<wbr>shop.example", "ann.lovelace\u200b@x.y", "ann.lovelace @ x.y"]
+)
+def test_an_address_in_pieces_is_masked(requests_mock, waits, said):
+    error = failure(requests_mock, waits, {"text": f"No {said} here", "status_code": 400})
+    assert "lovelace" not in error.message
+    assert "No *** here" in error.message
+
+
+@pytest.mark.parametrize("before", ["\ufeff", "\0", "\u200b", ")]}',\n", "carts(", "<pre>", ""])
+def test_flawed_json_is_not_quoted_whatever_stands_before_it(requests_mock, waits, before):
+    text = before + '{"items":[{"name":"Ann Lovelace"'
+    error = failure(requests_mock, waits, {"text": text, "status_code": 400})
+    assert "Lovelace" not in error.message

@@ -287,7 +287,7 @@ def expected(value: object) -> object:
         joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
         return "".join("\ufffd" if 0xD800 <= ord(one) <= 0xDFFF else one for one in joined)
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
-        return float(value) if abs(value) < 2**1023 else None
+        return float(value) if abs(value) < 2**1024 - 2**970 else None
     return value
 
 
