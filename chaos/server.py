@@ -172,9 +172,11 @@ async def _stall(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> Non
 
 
 async def _drip(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    """Byte by byte, each in time and all of it too late: the head, or the body."""
+    """Byte by byte, each in time and all of it too late: in the head, the body, a chunk's size."""
     whole = answer(body)
-    writer.write(whole[: chaos.chance.choice([1, whole.index(b"\r\n\r\n") + 4])])
+    chunked = answer(b"1;", Content_Length=None, Transfer_Encoding="chunked")
+    beginnings = [whole[:1], whole[: whole.index(b"\r\n\r\n") + 4], chunked]
+    writer.write(chaos.chance.choice(beginnings))
     while True:
         writer.write(b"x")
         await writer.drain()
