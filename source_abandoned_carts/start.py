@@ -8,8 +8,10 @@ import signal
 
 def start() -> None:
     """Run the command. A signal ends it at once, also in the second that the CDK's import takes."""
-    # As the first process of a container it would not hear a signal that it does not handle.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    if os.getpid() == 1:
+        # The first process of a container does not hear a signal that it does not handle. Elsewhere
+        # it dies of the signal itself: PyAirbyte takes any other end for a failure.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     try:
         _import_in_half_the_time()
         from .run import run  # noqa: PLC0415
