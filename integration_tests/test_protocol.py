@@ -243,7 +243,7 @@ def test_a_reader_that_goes_away_ends_the_connector(sandbox, connector) -> None:
 
 @pytest.mark.parametrize("seconds", [0.3, 1.5])
 def test_a_signal_ends_it_at_once(connector, sandbox, seconds):
-    """Also while it starts. PyAirbyte, which ends it so, takes any other exit code for a failure."""
+    """Also while it starts. PyAirbyte, which ends it so, takes other exit codes for failures."""
     sandbox.faults = [Fault("slow", seconds=60)]
     process = connector.start("read", config=sandbox.config, catalog=catalog("abandoned_carts"))
     time.sleep(seconds)
