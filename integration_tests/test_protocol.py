@@ -146,6 +146,7 @@ def test_the_sample_files_are_what_the_connector_takes(sandbox, connector) -> No
         ({"snipcart_time_range": "Yesterday"}, "snipcart_time_range"),
         ({"snipcart_minimal_value": -1}, "snipcart_minimal_value"),
         ({"snipcart_page_size": 501}, "snipcart_page_size"),
+        ({"snipcart_full_scan_hours": 721}, "snipcart_full_scan_hours"),
         ({"retargeting_window_days": 31}, "retargeting_window_days"),
         ({"retargeting_lookback_days": 366}, "retargeting_lookback_days"),
     ],

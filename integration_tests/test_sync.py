@@ -203,6 +203,23 @@ def test_a_second_sync_with_nothing_new_changes_nothing(sync, database, sandbox)
     assert len(database.rows("cart_stats")) == len(before["cart_stats"])
 
 
+def test_what_narrow_scans_miss_the_next_full_one_merges(sync, database, sandbox):
+    sandbox.time_range_by = "created"
+    sync.config["snipcart_full_scan_hours"] = 24
+    sync(database.url, "--streams", "abandoned_carts")
+    for cart in sandbox.carts[:9]:
+        cart.document["total"] = 77.7
+        cart.touch(sandbox.now(), "iso7")
+    sandbox.requests.clear()
+    text = sync(database.url, "--streams", "abandoned_carts")
+    assert counts(text)["abandoned_carts"] == (0, 120)
+    assert len(sandbox.to("snipcart")) == 1
+    sandbox.clock_offset = 24 * 3600
+    sync(database.url, "--streams", "abandoned_carts")
+    rows = {row["token"]: round(float(row["total"]), 2) for row in database.rows("abandoned_carts")}
+    assert rows == {cart.token: cart.document["total"] for cart in sandbox.carts}
+
+
 def test_changes_are_merged(sync, database, sandbox):
     sync(database.url)
     for cart in sandbox.carts[:9]:

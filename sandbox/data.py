@@ -41,10 +41,11 @@ _CITIES = (("Québec", "CA", "G1K3A9"), ("Kyiv", "UA", "01001"), ("Graz", "AT", 
 
 @dataclass
 class Cart:
-    """A cart as the API tells it; `modified` is the instant that its modificationDate means."""
+    """A cart as the API tells it; the instants are what its dates mean."""
 
     document: dict[str, Any]
     modified: datetime | None
+    created: datetime | None = None
 
     @property
     def token(self) -> str:
@@ -189,7 +190,7 @@ def _make_cart(
         "ipAddress": "192.0.2.1",
         "isRecurringInvoice": False,
     }
-    cart = Cart(document, modified)
+    cart = Cart(document, modified, created)
     if index % 41 == 7:
         cart.modified = None
         document["modificationDate"] = chance.choice([None, NO_DATE, "soon"])
@@ -232,19 +233,19 @@ def _make_item(chance: random.Random, token: str, created: datetime, form: str) 
     }
 
 
-def make_token(offset: int, generation: int) -> str:
+def make_token(offset: int, generation: int, filters: dict[str, str]) -> str:
     """Make a continuation token with all the characters that want percent-encoding."""
-    place = base64.b64encode(f'{{"offset":{offset},"generation":{generation}}}~'.encode()).decode()
-    return f"Cart|+//+{place.rstrip('=')}=="
+    text = json.dumps({"offset": offset, "generation": generation, "filters": filters})
+    return f"Cart|+//+{base64.b64encode(f'{text}~'.encode()).decode().rstrip('=')}=="
 
 
-def read_token(token: str) -> tuple[int, int] | None:
-    """Read the offset and the generation out of a token; None for one that was never made."""
+def read_token(token: str) -> tuple[int, int, dict[str, str]] | None:
+    """Read what a token was made of; None for one that was never made."""
     try:
         place = token.removeprefix("Cart|+//+").rstrip("=")
         text = base64.b64decode(place + "=" * (-len(place) % 4), validate=True).decode()
         read = json.loads(text.removesuffix("~"))
-        offset, generation = int(read["offset"]), int(read["generation"])
+        found = int(read["offset"]), int(read["generation"]), dict(read["filters"])
     except (ValueError, KeyError, TypeError):
         return None
-    return (offset, generation) if make_token(offset, generation) == token else None
+    return found if make_token(*found) == token else None

@@ -28,6 +28,8 @@ _TIME_RANGES = {
     "LessThanAWeek": timedelta(weeks=1),
     "LessThanAMonth": timedelta(days=30),
 }
+_FILTERS = ("timeRange", "minimalValue", "email", "productId", "campaignId")
+_NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,22 @@ class Sandbox:
 
     - `clock_offset`: seconds by which the server's clock is ahead; `tells_time`: whether it sends
       a Date header;
-    - `largest_page`: the most carts on a page, whatever limit is asked for;
-    - `account_active`, and `refusal_status`, the HTTP status of Retargeting's refusals;
+    - `account_active`;
     - `faults`: see Fault; `before`: called with each request before it is answered.
+
+    And what the two documents leave open:
+
+    - `largest_page`: the most carts on a page, whatever limit is asked for;
+    - `order`: "created" or "modified", with a minus for the newest first; None for no order;
+    - `time_range_by`: the date that timeRange looks at, "modified" or "created";
+    - `tokens_keep_filters`: whether a token stands for the filters it was given for, too; if not,
+      each page is one of the list that its own filters make;
+    - `unknown_token_status`: the answer to a token never given; 200 for the first page;
+    - `wants_accept`: whether a request without an Accept header is refused;
+    - `counts_date_to`: whether the second of `date_to` is counted;
+    - `longest_interval`: the most seconds from `date_from` to `date_to`;
+    - `refusal_status`: the HTTP status of Retargeting's refusals;
+    - `headers`: sent with each answer.
 
     `requests` are those that came.
     """
@@ -95,9 +110,17 @@ class Sandbox:
         self.retargeting_key = retargeting_key
         self.clock_offset = 0.0
         self.tells_time = True
-        self.largest_page: int | None = None
         self.account_active = True
+        self.largest_page: int | None = None
+        self.order: str | None = None
+        self.time_range_by = "modified"
+        self.tokens_keep_filters = False
+        self.unknown_token_status = 400
+        self.wants_accept = True
+        self.counts_date_to = True
+        self.longest_interval = THIRTY_DAYS
         self.refusal_status = 200
+        self.headers: dict[str, str] = {}
         self.faults: list[Fault] = []
         self.before: Callable[[Request], None] | None = None
         self.requests: list[Request] = []
@@ -176,7 +199,7 @@ class Sandbox:
         expected = base64.b64encode(f"{self.snipcart_key}:".encode()).decode()
         if headers.get("authorization") != f"Basic {expected}":
             return 401, {"message": "Authorization has been denied for this request."}
-        if "application/json" not in headers.get("accept", ""):
+        if self.wants_accept and "application/json" not in headers.get("accept", ""):
             return 406, {"message": "Only application/json is available."}
         if request.path != SNIPCART:
             token = unquote(request.path.removeprefix(f"{SNIPCART}/"))
@@ -185,6 +208,14 @@ class Sandbox:
         return self._list(request.query)
 
     def _list(self, query: dict[str, str]) -> tuple[int, Any]:
+        offset = 0
+        if token := query.get("continuationToken"):
+            place = read_token(token)
+            if place is not None and place[1] == self._generation:
+                offset = place[0]
+                query = {**query, **place[2]}
+            elif self.unknown_token_status != 200:
+                return self.unknown_token_status, {"message": "The continuation token is invalid."}
         try:
             limit = int(query.get("limit", "20"))
             minimal = float(query["minimalValue"]) if "minimalValue" in query else None
@@ -192,18 +223,14 @@ class Sandbox:
             return 400, {"message": "limit and minimalValue must be numbers."}
         if limit < 1 or query.get("timeRange", "Anytime") not in _TIME_RANGES:
             return 400, {"message": "The request is invalid."}
-        offset = 0
-        if token := query.get("continuationToken"):
-            place = read_token(token)
-            if place is None or place[1] != self._generation:
-                return 400, {"message": "The continuation token is invalid."}
-            offset = place[0]
         size = min(limit, self.largest_page or limit)
-        found = list(self.carts)
-        filters = set(query) - {"limit", "continuationToken"}
-        if filters - {"timeRange"} or query.get("timeRange", "Anytime") != "Anytime":
+        found = self._ordered()
+        filters = {name: text for name, text in query.items() if name in _FILTERS}
+        if set(filters) - {"timeRange"} or query.get("timeRange", "Anytime") != "Anytime":
             found = [cart for cart in found if self._matches(cart, query, minimal)]
         more = offset + size < len(found)
+        kept = filters if self.tokens_keep_filters else {}
+        token = make_token(offset + size, self._generation, kept) if more else None
         return 200, {
             "minimalValue": minimal,
             "timeRange": query.get("timeRange"),
@@ -211,15 +238,26 @@ class Sandbox:
             "productId": query.get("productId"),
             "limit": limit,
             "hasMoreResults": more,
-            "continuationToken": make_token(offset + size, self._generation) if more else None,
+            "continuationToken": token,
             "items": [cart.document for cart in found[offset : offset + size]],
         }
+
+    def _ordered(self) -> list[Cart]:
+        if self.order is None:
+            return list(self.carts)
+        name = self.order.removeprefix("-")
+        return sorted(
+            self.carts,
+            key=lambda cart: getattr(cart, name) or _NEVER,
+            reverse=self.order.startswith("-"),
+        )
 
     def _matches(self, cart: Cart, query: dict[str, str], minimal: float | None) -> bool:
         document = cart.document
         age = _TIME_RANGES[query.get("timeRange", "Anytime")]
+        date: datetime | None = getattr(cart, self.time_range_by)
         return (
-            (age is None or (cart.modified is not None and cart.modified > self.now() - age))
+            (age is None or (date is not None and date > self.now() - age))
             and (minimal is None or document["total"] >= minimal)
             and query.get("email", document["email"]) == document["email"]
             and query.get("campaignId", document["campaignId"]) == document["campaignId"]
@@ -246,13 +284,14 @@ class Sandbox:
         now = int(self.now().timestamp())
         date_from = int(query.get("date_from", now - THIRTY_DAYS))
         date_to = int(query.get("date_to", now))
-        if date_to - date_from > THIRTY_DAYS:
+        if date_to - date_from > self.longest_interval:
             return refuse("Interval is greater than 30 days")
+        counted = range(date_from, date_to + self.counts_date_to)
         return 200, {
             "status": "success",
             "data": {
-                "abandoned": sum(date_from <= moment <= date_to for moment in self.abandoned),
-                "recovered": sum(date_from <= moment <= date_to for moment in self.recovered),
+                "abandoned": sum(moment in counted for moment in self.abandoned),
+                "recovered": sum(moment in counted for moment in self.recovered),
             },
         }
 
@@ -343,7 +382,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Date", formatdate(self.server.sandbox.now().timestamp(), usegmt=True))
         self.send_header("Content-Type", "text/html" if is_text else "application/json")
         self.send_header("Content-Length", str(len(content)))
-        for name, value in (headers or {}).items():
+        for name, value in {**self.server.sandbox.headers, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         if pause:

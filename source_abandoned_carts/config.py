@@ -28,6 +28,7 @@ class Config:
     retargeting_rest_key: str | None = field(repr=False)
     filters: Mapping[str, str] = field(repr=False)
     page_size: int
+    full_scan_hours: int
     window_days: int
     lookback_days: int
 
@@ -70,6 +71,7 @@ def read_config(raw: Mapping[str, Any], form: Mapping[str, Any]) -> Config:
         retargeting_rest_key=given["retargeting_rest_key"],
         filters=_filters(given),
         page_size=int(given["snipcart_page_size"]),
+        full_scan_hours=int(given["snipcart_full_scan_hours"]),
         window_days=int(given["retargeting_window_days"]),
         lookback_days=int(given["retargeting_lookback_days"]),
     )

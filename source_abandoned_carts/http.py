@@ -86,7 +86,8 @@ class Answer:
     """What a service answered; `body` is the JSON value, or json_text.INVALID.
 
     `asked_at` and `answered_at` are Unix seconds, not after the request was made and not before
-    it was answered, by the server's own clock, or by this machine's where the server names no time.
+    it was answered, by the server's own clock, or by this machine's where the server names no time;
+    `dated` tells which.
     """
 
     status: int
@@ -95,6 +96,7 @@ class Answer:
     secret: str = field(repr=False)
     asked_at: int
     answered_at: int
+    dated: bool
     retry_after: float | None = None
 
     @property
@@ -272,6 +274,7 @@ class Service:
             secret=self._secret,
             asked_at=max(0, floor(sent_at if date is None else date - seconds)),
             answered_at=floor(time.time() if date is None else date) + 1,
+            dated=date is not None,
             retry_after=_retry_after(response.headers.get("Retry-After"), date),
         )
 

@@ -9,9 +9,19 @@ from typing import Any
 
 from . import timestamps
 from .http import ApiError, BasicAuth, Patience, Service, base_url
+from .windows import DAY
 
 URL_VARIABLE = "SNIPCART_API_URL"
 URL = "https://app.snipcart.com/api"
+
+# The time ranges, each within the next, and how many seconds they go back for sure: how long a
+# month is, the document does not say.
+_TIME_RANGES = {
+    "LessThan4Hours": 4 * 3_600,
+    "LessThanADay": DAY,
+    "LessThanAWeek": 7 * DAY,
+    "LessThanAMonth": 28 * DAY,
+}
 
 _CART_DATES = ("creationDate", "modificationDate", "completionDate")
 _ITEM_DATES = ("addedOn", "modificationDate")
@@ -34,13 +44,14 @@ class Page:
     """One page of the list; `next_token` is None on the last.
 
     Each cart is a JSON object with its date-times as RFC 3339 in UTC, or null where they cannot be
-    read. For `asked_at` and `answered_at`, Unix seconds, see http.Answer.
+    read. For `asked_at` and `answered_at`, Unix seconds, and `dated` see http.Answer.
     """
 
     carts: list[dict[str, Any]]
     next_token: str | None
     asked_at: int
     answered_at: int
+    dated: bool
 
 
 class Snipcart:
@@ -66,18 +77,21 @@ class Snipcart:
 
     def check(self) -> None:
         """Ask for one cart; raise ApiError when that fails."""
-        self._get(None, 1)
+        self._get(None, 1, None)
 
-    def page(self, token: str | None) -> Page:
+    def page(self, token: str | None, time_range: str | None = None) -> Page:
         """Give the page that a continuation token stands for, the first one for None.
 
+        `time_range` takes the place of the one among the filters.
         Raises ApiError, also for an answer without a list of carts or without a way on: an empty
         list would look like a shop that lost no carts.
         """
-        return self._get(token, self._page_size)
+        return self._get(token, self._page_size, time_range)
 
-    def _get(self, token: str | None, limit: int) -> Page:
+    def _get(self, token: str | None, limit: int, time_range: str | None) -> Page:
         params = {"limit": str(limit), **self._filters}
+        if time_range is not None:
+            params["timeRange"] = time_range
         if token is not None:
             params["continuationToken"] = token
         answer = self._service.get("/carts/abandoned", params)
@@ -95,7 +109,21 @@ class Snipcart:
             next_token=_token(body) if more else None,
             asked_at=answer.asked_at,
             answered_at=answer.answered_at,
+            dated=answer.dated,
         )
+
+
+def narrower_range(seconds: int, than: str) -> str | None:
+    """Give the narrowest time range that goes back so far and is narrower than another.
+
+    None where there is none.
+    """
+    for name, length in _TIME_RANGES.items():
+        if name == than:
+            break
+        if seconds <= length:
+            return name
+    return None
 
 
 def no_new_token() -> ApiError:

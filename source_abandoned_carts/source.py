@@ -68,7 +68,14 @@ def _retargeting(settings: Config, patience: Patience) -> Retargeting:
 
 def _read_carts(settings: Config, state: Mapping[str, Any] | None, now: int) -> Items:
     api = _snipcart(settings, Patience())
-    return AbandonedCarts(api, settings.start, settings.fingerprint).read(state)
+    stream = AbandonedCarts(
+        api,
+        settings.start,
+        settings.fingerprint,
+        settings.filters["timeRange"],
+        settings.full_scan_hours,
+    )
+    return stream.read(state)
 
 
 def _read_stats(settings: Config, state: Mapping[str, Any] | None, now: int) -> Items:

@@ -21,10 +21,13 @@ class FakeApi:
         self._size = size
         self._now = to_epoch(now)
         self.asked: list[str | None] = []
+        self.time_ranges: list[str | None] = []
         self.failure: ApiError | None = None
+        self.dated = True
 
-    def page(self, token: str | None) -> Page:
+    def page(self, token: str | None, time_range: str | None = None) -> Page:
         self.asked.append(token)
+        self.time_ranges.append(time_range)
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
@@ -32,7 +35,7 @@ class FakeApi:
         dates = self._pages[index] * self._size
         carts: list[dict[str, Any]] = [{"modificationDate": date} for date in dates]
         following = str(index + 1) if index + 1 < len(self._pages) else None
-        return Page(carts, following, self._now - 1, self._now + 1)
+        return Page(carts, following, self._now - 1, self._now + 1, self.dated)
 
 
 def read(api, state, start=START):
@@ -163,3 +166,71 @@ def test_a_cursor_that_is_no_date_reads_all_again(caplog):
     dates, states = read(FakeApi([START]), {"modificationDate": "then"})
     assert (dates, states) == ([START], [{"modificationDate": START}])
     assert "is no date" in caplog.text
+
+
+# Narrow scans
+
+FULL = {"began": "2024-05-31T20:00:00Z", "cursor": "2024-05-31T19:00:00Z"}
+AFTER_FULL = {"modificationDate": "2024-05-31T23:00:00Z", "full_scan": FULL}
+RECENT = "2024-05-31T23:30:00Z"
+
+
+def scan(api, state, hours=24, time_range="Anytime"):
+    return list(AbandonedCarts(api, START, "filters", time_range, hours).read(state))
+
+
+def test_a_narrow_scan_moves_the_cursor_alone():
+    api = FakeApi([RECENT, "2024-05-31T22:00:00Z"])
+    page, checkpoint = scan(api, AFTER_FULL)
+    assert api.time_ranges == ["LessThan4Hours"]
+    assert page == [{"modificationDate": RECENT}]
+    assert checkpoint.state == {"modificationDate": RECENT, "full_scan": FULL}
+
+
+def test_a_full_scan_goes_back_to_the_newest_change_that_the_last_one_saw():
+    """Not to its beginning: a cart may come onto the list some time after its change."""
+    dates = ["2024-05-31T18:59:59Z", "2024-05-31T19:30:00Z", RECENT]
+    page, checkpoint = scan(FakeApi(dates), AFTER_FULL, hours=4)
+    assert [cart["modificationDate"] for cart in page] == dates[1:]
+    full = {"began": "2024-05-31T23:59:59Z", "cursor": RECENT}
+    assert checkpoint.state == {"modificationDate": RECENT, "full_scan": full}
+
+
+def test_the_newest_of_a_full_scan_may_be_older_than_that_of_narrow_ones():
+    """The newest cart may have been bought, and what comes onto the list late is older still."""
+    _, checkpoint = scan(FakeApi(["2024-05-31T22:30:00Z"]), AFTER_FULL, hours=4)
+    assert checkpoint.state["modificationDate"] == "2024-05-31T23:00:00Z"
+    assert checkpoint.state["full_scan"]["cursor"] == "2024-05-31T22:30:00Z"
+
+
+def test_a_cursor_too_old_for_any_range_leaves_that_since_the_full_scan():
+    state = {**AFTER_FULL, "modificationDate": "2023-01-01T00:00:00Z"}
+    api = FakeApi([RECENT])
+    scan(api, state, hours=720)
+    assert api.time_ranges == ["LessThan4Hours", "LessThanADay"]
+
+
+def test_a_range_is_looked_at_again_when_asking_took_long():
+    class Slow(FakeApi):
+        def page(self, token, time_range=None):
+            page = super().page(token, time_range)
+            self._now += 20 * 3600
+            return page
+
+    api = Slow([RECENT])
+    scan(api, {**AFTER_FULL, "modificationDate": "2024-05-31T18:00:00Z"}, hours=720)
+    assert api.time_ranges == ["LessThan4Hours", "LessThanADay", "LessThanAWeek"]
+
+
+def test_nothing_is_told_of_a_full_scan_where_the_setting_is_off():
+    for hours, keys in ((0, {"modificationDate"}), (1, {"modificationDate", "full_scan"})):
+        _, checkpoint = scan(FakeApi([RECENT]), {}, hours=hours)
+        assert set(checkpoint.state) == keys
+    _, checkpoint = scan(FakeApi([None]), {}, hours=1)
+    assert checkpoint.state == {}
+
+
+def test_a_clock_that_went_back_means_a_full_scan():
+    api = FakeApi([RECENT], now="2024-05-31T19:00:00Z")
+    assert scan(api, AFTER_FULL)[-1].state == AFTER_FULL
+    assert api.time_ranges == ["LessThan4Hours", None]

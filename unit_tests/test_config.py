@@ -19,7 +19,8 @@ def test_the_least_that_is_needed_gives_the_defaults():
     assert config.start == "2024-01-31T00:00:00Z"
     assert (config.snipcart_api_key, config.retargeting_rest_key) == ("key", None)
     assert config.filters == {"timeRange": "Anytime"}
-    assert (config.page_size, config.window_days, config.lookback_days) == (50, 30, 30)
+    assert (config.page_size, config.full_scan_hours) == (50, 0)
+    assert (config.window_days, config.lookback_days) == (30, 30)
 
 
 def test_all_settings_are_read():
@@ -31,6 +32,7 @@ def test_all_settings_are_read():
         snipcart_product_id="42",
         snipcart_campaign_id="c",
         snipcart_page_size=500,
+        snipcart_full_scan_hours=720,
         retargeting_rest_key="rest",
         retargeting_window_days=1.0,
         retargeting_lookback_days=0,
@@ -44,7 +46,8 @@ def test_all_settings_are_read():
         "productId": "42",
         "campaignId": "c",
     }
-    assert (config.page_size, config.window_days, config.lookback_days) == (500, 1, 0)
+    assert (config.page_size, config.full_scan_hours) == (500, 720)
+    assert (config.window_days, config.lookback_days) == (1, 0)
     assert config.keys == ["key", "rest"]
 
 
@@ -87,6 +90,7 @@ def test_the_minimal_value_is_sent_as_a_plain_decimal(value, sent):
         ("snipcart_email", ["a"], "text"),
         ("snipcart_page_size", 0, "a whole number from 1 to 500"),
         ("snipcart_page_size", 50.5, "a whole number from 1 to 500"),
+        ("snipcart_full_scan_hours", 721, "a whole number from 0 to 720"),
         ("retargeting_window_days", 31, "a whole number from 1 to 30"),
         ("retargeting_window_days", True, "a whole number from 1 to 30"),
         ("retargeting_lookback_days", -1, "a whole number from 0 to 365"),

@@ -241,7 +241,7 @@ class TestClock:
 def test_a_service_speaks_in_its_own_words_and_of_no_customer(content, words):
     """It may say what it likes in fields that are for saying it, and in a page of HTML."""
     update_secrets(forms(KEY))
-    assert Answer(400, parse(content.encode()), content.encode(), KEY, 0, 0).words == words
+    assert Answer(400, parse(content.encode()), content.encode(), KEY, 0, 0, True).words == words
 
 
 @pytest.mark.parametrize(
@@ -249,7 +249,7 @@ def test_a_service_speaks_in_its_own_words_and_of_no_customer(content, words):
     [(200, "Ann, Rue Saint-Joseph"), (200, '{"items": [{"name": "Ann'), (500, ' [{"name": "Ann')],
 )
 def test_what_may_be_carts_is_not_quoted(status, content):
-    answer = Answer(status, parse(content.encode()), content.encode(), KEY, 0, 0)
+    answer = Answer(status, parse(content.encode()), content.encode(), KEY, 0, 0, True)
     assert answer.words == ""
 
 

@@ -171,12 +171,23 @@ def test_windows_tile_the_time_up_to_now(day, days, passed, back):
 # A shop that changes while it is read
 
 
+HOUR = 3_600_000  # milliseconds
+LENGTHS = {"LessThan4Hours": 4, "LessThanADay": 24, "LessThanAWeek": 168, "LessThanAMonth": 672}
+
+
 class Shop:
-    """Carts in an order of its own; a token stands for the cart that the next page begins with."""
+    """Carts in an order of its own; a token stands for the cart that the next page begins with.
+
+    A time range looks at when carts were modified, at when they were created, or at nothing that
+    makes sense.
+    """
 
     def __init__(self, draw) -> None:
         self.draw = draw
         self.time = 1_700_000_000_000  # milliseconds
+        self.looks_at = draw(st.sampled_from(["modified", "created", "nothing"]))
+        self.created: dict[int, int] = {}
+        self.modified: dict[int, int] = {}
         self.carts: dict[int, dict] = {}
         self.order: list[int] = []
         self.generation = 0
@@ -190,12 +201,14 @@ class Shop:
         self.carts[number] = {"token": number}
         self.order.insert(self.draw(st.integers(0, len(self.order))), number)
         self.touch(number)
+        self.created[number] = self.time
 
     def touch(self, number: int) -> None:
         self.time += self.draw(st.sampled_from([0, 0, 1, 999, 1_000, 1_000, 60_000]))
         seconds, rest = divmod(self.time, 1_000)
         date = f"{from_epoch(seconds)[:-1]}.{rest:03}Z".replace(".000Z", "Z")
         undated = self.draw(st.integers(0, 9)) == 0
+        self.modified[number] = self.time
         version = self.carts[number].get("version", 0) + 1
         self.carts[number] = {
             "token": number, "modificationDate": None if undated else date, "version": version,
@@ -208,25 +221,43 @@ class Shop:
             else:
                 self.add()
 
-    def page(self, token: str | None) -> Page:
+    def wait(self) -> None:
+        self.time += self.draw(st.sampled_from([0, 0, 1, 2, 3, 4, 23, 150, 700, 800])) * HOUR
+
+    def is_in(self, number: int, time_range: str | None) -> bool:
+        if time_range is None:
+            return True
+        if self.looks_at == "nothing":
+            return self.draw(st.booleans())
+        dates = self.modified if self.looks_at == "modified" else self.created
+        return self.time - dates[number] < LENGTHS[time_range] * HOUR
+
+    def page(self, token: str | None, time_range: str | None = None) -> Page:
         generation, first = json.loads(token)[:2] if token else (self.generation, None)
         if generation != self.generation:
             raise ApiError("The token is not known.", status=400)
         asked_at = self.time // 1_000
         start = 0 if first is None else self.order.index(first)
         end = start + (self.draw(st.integers(0, 8)) if self.restless else 8)
-        carts = [dict(self.carts[number]) for number in self.order[start:end]]
+        numbers = [number for number in self.order[start:end] if self.is_in(number, time_range)]
+        carts = [dict(self.carts[number]) for number in numbers]
         self.pages += 1  # so that no token is given twice, though a page may be empty
         more = end < len(self.order)
         following = json.dumps([generation, self.order[end], self.pages]) if more else None
+        answered_at = self.time // 1_000 + 1
         if self.restless:
             self.change()
-        return Page(carts, following, asked_at, self.time // 1_000 + 1)
+            if self.draw(st.integers(0, 9)) == 0:
+                self.wait()
+        return Page(carts, following, asked_at, answered_at, True)
 
 
-def sync(shop: Shop, state: dict, destination: dict, killed_after: int | None) -> dict:
+def sync(
+    shop: Shop, state: dict, destination: dict, killed_after: int | None = None, hours: int = 0
+) -> dict:
     """Read into the destination, which may lose what no state covers; give the state saved last."""
-    reading = AbandonedCarts(shop, "2020-01-01T00:00:00Z", "filters").read(state)
+    start = "2020-01-01T00:00:00Z"
+    reading = AbandonedCarts(shop, start, "filters", full_scan_hours=hours).read(state)
     uncovered: list[dict] = []
     with suppress(ApiError):
         for number, item in enumerate(reading):
@@ -243,22 +274,52 @@ def sync(shop: Shop, state: dict, destination: dict, killed_after: int | None) -
     return state
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+any_hours = st.sampled_from([0, 1, 24, 720, 720])
+
+
 @given(st.data())
 def test_the_destination_comes_to_equal_the_list(data):
     shop = Shop(data.draw)
     state: dict = {}
     destination: dict = {}
+    hours = data.draw(any_hours)
     with mock.patch.object(abandoned_carts, "_CARTS_BETWEEN_STATES", 4):
-        for _ in range(data.draw(st.integers(0, 5))):
-            state = sync(shop, state, destination, data.draw(st.none() | st.integers(0, 12)))
+        for _ in range(data.draw(st.integers(0, 7))):
+            killed_after = data.draw(st.none() | st.integers(0, 12))
+            state = sync(shop, state, destination, killed_after, hours)
+            if data.draw(st.integers(0, 4)) == 0:
+                hours = data.draw(any_hours)
             shop.change()
+            shop.wait()
             shop.generation += data.draw(st.sampled_from([0, 0, 0, 1]))
         shop.restless = False
         # A scan that is taken up ends where it is; what lies behind it comes with the next one.
+        # The next full one comes by itself after its hours, or at once when they are set to 0.
         for _ in range(2):
-            state = sync(shop, state, destination, None)
+            hours = data.draw(any_hours)
+            shop.time += hours * HOUR + 1_000
+            state = sync(shop, state, destination, hours=hours)
     assert destination == shop.carts
+    assert len(json.dumps(state)) < 300
+
+
+@settings(max_examples=settings.default.max_examples // 2)
+@given(st.data())
+def test_narrow_scans_miss_nothing_where_the_range_looks_at_the_modification(data):
+    shop = Shop(data.draw)
+    shop.looks_at = "modified"
+    state: dict = {}
+    destination: dict = {}
+    state = sync(shop, state, destination, hours=720)
+    for _ in range(data.draw(st.integers(0, 5))):
+        shop.wait()
+        shop.restless = True
+        state = sync(shop, state, destination, hours=720)
+        # What was passed behind the reader's back comes with the next scan.
+        shop.restless = False
+        state = sync(shop, state, destination, hours=720)
+        dated = {n: cart for n, cart in shop.carts.items() if cart["modificationDate"]}
+        assert dated.items() <= destination.items()
 
 
 # JSON
