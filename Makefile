@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo sync test chaos image bench load lint format clean
+.PHONY: help demo sync probe test chaos image bench load lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,6 +12,7 @@ help:
 	@echo "make demo     sync a made-up shop twice into a database; tables and a picture"
 	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [STREAMS=cart_stats] [PICTURE=carts.png]"
+	@echo "make probe    ask your account what the services' documents leave open [CONFIG=secrets/config.json]"
 	@echo "make test     run all tests"
 	@echo "make image    build the Docker image and try it against the sandbox"
 	@echo "make chaos    200 syncs on bad days (half an hour) [RUNS=20] [SEED=17]"
@@ -29,6 +30,9 @@ demo: .venv/installed .venv-sync/installed
 sync: .venv/installed .venv-sync/installed
 	@$(SYNC) -m sync --config "$(CONFIG)" $(if $(TO),--to "$(TO)") \
 		$(if $(STREAMS),--streams "$(STREAMS)") $(if $(PICTURE),--picture "$(PICTURE)")
+
+probe: .venv/installed
+	@$(BIN)/python -m probe --config "$(CONFIG)"
 
 test: .venv/installed .venv-sync/installed
 	$(BIN)/python -m pytest

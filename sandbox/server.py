@@ -81,6 +81,7 @@ class Sandbox:
     And what the two documents leave open:
 
     - `largest_page`: the most carts on a page, whatever limit is asked for;
+    - `largest_limit`: the greatest limit that is not refused;
     - `order`: "created" or "modified", with a minus for the newest first; None for no order;
     - `time_range_by`: the date that timeRange looks at, "modified" or "created";
     - `tokens_keep_filters`: whether a token stands for the filters it was given for, too; if not,
@@ -112,6 +113,7 @@ class Sandbox:
         self.tells_time = True
         self.account_active = True
         self.largest_page: int | None = None
+        self.largest_limit: int | None = None
         self.order: str | None = None
         self.time_range_by = "modified"
         self.tokens_keep_filters = False
@@ -221,7 +223,10 @@ class Sandbox:
             minimal = float(query["minimalValue"]) if "minimalValue" in query else None
         except ValueError:
             return 400, {"message": "limit and minimalValue must be numbers."}
-        if limit < 1 or query.get("timeRange", "Anytime") not in _TIME_RANGES:
+        if (
+            not 0 < limit <= (self.largest_limit or limit)
+            or query.get("timeRange", "Anytime") not in _TIME_RANGES
+        ):
             return 400, {"message": "The request is invalid."}
         size = min(limit, self.largest_page or limit)
         found = self._ordered()
