@@ -262,7 +262,7 @@ def _saved_scan(saved: Any) -> Scan | None:
     if began is None:
         return None
     time_range = saved.get("time_range")
-    if time_range is not None and not isinstance(time_range, str):
+    if time_range is not None and not (isinstance(time_range, str) and is_whole(time_range)):
         return None
     return Scan(token, str(saved.get("filters")), began, newest, time_range)
 

@@ -125,6 +125,7 @@ def test_a_scan_is_taken_up_at_its_place_with_its_beginning_and_its_newest():
         None, 5, "x", [], {}, {"token": "1"},
         place(began="then")["scan"], place(token=1)["scan"], place(token="")["scan"],
         place(filters="others")["scan"], place(filters=None)["scan"],
+        place(time_range=4)["scan"], place(time_range="\ud83d")["scan"],
     ],
 )  # fmt: skip
 def test_a_place_that_does_not_fit_means_a_fresh_scan_from_the_last_cursor(scan):
