@@ -204,23 +204,13 @@ def test_undated_carts_come_with_full_scans(make_shop):
     assert shop.missing() == set()
 
 
-@pytest.mark.parametrize(
-    ("own", "hours", "asked"),
-    [
-        ("LessThan4Hours", 10, ["LessThan4Hours"]),
-        ("LessThanADay", 10, ["LessThan4Hours", "LessThanADay"]),
-        ("LessThanADay", 40, ["LessThan4Hours", "LessThanADay"]),
-        ("LessThanAWeek", 10, ["LessThan4Hours", "LessThanADay"]),
-    ],
-)
-def test_a_range_set_as_a_filter_is_never_widened(make_shop, own, hours, asked):
+@pytest.mark.parametrize("own", ["LessThan4Hours", "LessThanAWeek"])
+def test_a_range_set_as_a_filter_stays_as_it_is(make_shop, own):
     shop = make_shop(hours=100)
-    shop.touch(0)
-    shop.sync(snipcart_time_range=own)
-    assert shop.asked() == [own]
-    shop.pass_hours(hours)
-    shop.sync(snipcart_time_range=own)
-    assert shop.asked() == asked
+    for hours in (0, 1, 40):
+        shop.pass_hours(hours)
+        shop.sync(snipcart_time_range=own)
+        assert shop.asked() == [own]
 
 
 def test_without_the_servers_clock_each_scan_is_a_full_one(make_shop):
@@ -311,7 +301,7 @@ def test_a_place_whose_range_no_longer_goes_back_far_enough_is_given_up(make_sho
     shop.pass_hours(6)
     output = shop.sync()
     assert shop.asked() == ["LessThan4Hours", "LessThanADay"]
-    assert "no longer covers all that is to be read" in output.logs("WARN")[0]
+    assert "its time range has moved on" in output.logs("WARN")[0]
     assert shop.missing() == set()
 
 
@@ -321,8 +311,9 @@ def test_a_narrow_place_is_given_up_when_the_setting_is_turned_off(make_shop):
     shop.touch(*range(100))
     shop.touch(*range(100, 1500), days_old=0)
     kill(shop, after=700)
-    shop.sync(snipcart_full_scan_hours=0)
-    assert shop.asked() == ["LessThan4Hours", "Anytime"]
+    output = shop.sync(snipcart_full_scan_hours=0)
+    assert shop.asked() == ["Anytime"]
+    assert "the whole list is to be read now" in output.logs("WARN")[0]
     assert shop.missing() == set()
 
 

@@ -2,7 +2,7 @@
 
 The API has no "modified since" filter and no order, so a full scan reads the list to its end, and
 passes on only the carts modified since the last full scan. Where the settings want it, narrow scans
-come in between, which ask for a time range only. Which of a cart's dates that goes by is not
+come in between, which ask for a time range only. Which of a cart's dates a range looks at is not
 documented: what they miss, the next full scan passes on.
 """
 
@@ -16,7 +16,7 @@ from airbyte_cdk.models import FailureType
 from .checkpoint import Checkpoint, Items
 from .http import ApiError
 from .json_text import is_whole
-from .snipcart import Page, Snipcart, narrower_range, no_new_token
+from .snipcart import ANYTIME, TIME_RANGES, Page, Snipcart, no_new_token
 from .timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
 
 logger = logging.getLogger("airbyte.abandoned_carts")
@@ -30,7 +30,8 @@ _FULL_SCAN = "full_scan"
 _CARTS_BETWEEN_STATES = 500
 _HOUR = 3_600
 _MARGIN = _HOUR  # by which a time range goes back further than it must
-_NO_LONGER_COVERS = "no longer covers all that is to be read"
+_NARROWEST = next(iter(TIME_RANGES))
+_FULL_SCAN_IS_DUE = "the whole list is to be read now"
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,9 @@ class _Past:
 class AbandonedCarts:
     """Reads the carts last modified at or after `start`, RFC 3339 in UTC.
 
-    `fingerprint` tells one set of filters from another; `time_range` is the one among them. Narrow
-    scans are made within `full_scan_hours` of a full one.
+    `fingerprint` tells one set of filters from another. Narrow scans are made within
+    `full_scan_hours` of a full one, but not where `own_range`, the filter, is a range already: a
+    cart that they miss might have left it before the next full scan.
     """
 
     def __init__(
@@ -82,14 +84,13 @@ class AbandonedCarts:
         api: Snipcart,
         start: str,
         fingerprint: str,
-        time_range: str = "Anytime",
+        own_range: str = ANYTIME,
         full_scan_hours: int = 0,
     ) -> None:
         self._api = api
         self._start = start
         self._fingerprint = fingerprint
-        self._widest = time_range
-        self._full_scan_hours = full_scan_hours
+        self._longest_narrow = full_scan_hours * _HOUR if own_range == ANYTIME else 0
 
     def read(self, state: Mapping[str, Any] | None) -> Items:
         """Give the carts by pages, and behind the carts they cover the states.
@@ -99,7 +100,9 @@ class AbandonedCarts:
         """
         incremental, state = state is not None, state or {}
         past = _past(state)
-        page, scan = self._take_up(state, past) or self._begin(past)
+        if past is None:
+            past, state = _Past(), {}
+        page, scan = self._first_page(state, past)
         if past.cursor is not None and to_epoch(past.cursor) > page.answered_at:
             logger.warning(
                 f"The saved state of {NAME} lies in the future ({past.cursor}): no carts are read "
@@ -107,10 +110,17 @@ class AbandonedCarts:
             )
             yield Checkpoint(state)
             return
-        if self._full_scan_hours:
-            logger.info(f"{NAME}: asking for {scan.time_range or 'the whole list'}.")
-        since = max(sort_key(self._since(past, scan) or self._start), sort_key(self._start))
+        yield from self._scan(page, scan, past, incremental)
+
+    def _scan(self, page: Page, scan: Scan, past: _Past, incremental: bool) -> Items:
+        if self._longest_narrow:
+            kind = f"a narrow scan, {scan.time_range}" if scan.time_range else "a full scan"
+            logger.info(f"{NAME}: {kind}.")
+        full = scan.time_range is None
+        last = past.full_scan.cursor if full and past.full_scan else past.cursor
+        since = max(sort_key(last or self._start), sort_key(self._start))
         unfinished = _state(_Past(past.cursor or _oldest(self._start, scan.began), past.full_scan))
+        dated = page.dated
         token, newest = scan.token, scan.newest
         seen = {token}
         unsaved = 0
@@ -131,90 +141,81 @@ class AbandonedCarts:
                 yield Checkpoint({**unfinished, _SCAN: asdict(place)})
                 unsaved = 0
             page = self._api.page(token, scan.time_range)
-            if not self._covers(scan.time_range, page, past):
-                logger.info(f"{NAME}: {scan.time_range} {_NO_LONGER_COVERS}.")
-                yield from self.read(_state(past))
+            # A destination may be slow, and a range's beginning moves with the clock.
+            needed = self._needed_range(page, past)
+            if not _goes_back(scan.time_range, needed):
+                yield from self._scan(*self._begin(needed, past), past, incremental)
                 return
-        yield Checkpoint(_state(self._finished(past, scan, newest, page.dated)))
+        # The newest date, but not later than the scan's beginning: what is modified while it runs
+        # may stand on a page already read, and is read next time.
+        reached = newest and _oldest(newest, scan.began)
+        full_scan = past.full_scan
+        if full:
+            cursor = _newest(last, reached)
+            may_follow = cursor and dated and self._longest_narrow
+            full_scan = FullScan(scan.began, cursor) if cursor and may_follow else None
+        yield Checkpoint(_state(_Past(_newest(past.cursor, reached), full_scan)))
 
-    def _take_up(self, state: Mapping[str, Any], past: _Past) -> tuple[Page, Scan] | None:
-        """Take up the scan that the state has a place in; None where there is none, or no more."""
-        if _SCAN not in state:
-            return None
-        scan = _saved_scan(state[_SCAN])
-        if scan is None or scan.filters != self._fingerprint:
-            reason = "it is not one for the filters set now"
-        else:
-            try:
-                page = self._api.page(scan.token, scan.time_range)
-                if self._covers(scan.time_range, page, past):
-                    return page, scan
-                reason = f"{scan.time_range} {_NO_LONGER_COVERS}"
-            except ApiError as error:
-                if not _is_unknown_place(error):
-                    raise
-                status = "" if error.status is None else f", HTTP {error.status}"
-                reason = f"Snipcart gives no page for it{status}"
-        logger.warning(
-            f"The place that the last scan of {NAME} came to cannot be taken up ({reason}): "
-            "the list is read from its beginning. No carts are lost."
-        )
-        return None
+    def _first_page(self, state: Mapping[str, Any], past: _Past) -> tuple[Page, Scan]:
+        """Take up the scan that the state has a place in, or begin one."""
+        # How far back a range must go, the server's clock tells: the narrowest one is a try.
+        time_range = _NARROWEST if self._longest_narrow and past.full_scan else None
+        if _SCAN in state:
+            scan = _saved_scan(state[_SCAN])
+            if scan is None or scan.filters != self._fingerprint:
+                reason = "it is not one for the filters set now"
+            elif scan.time_range and not time_range:
+                reason = _FULL_SCAN_IS_DUE
+            else:
+                try:
+                    page = self._api.page(scan.token, scan.time_range)
+                    time_range = self._needed_range(page, past)
+                    if _goes_back(scan.time_range, time_range):
+                        return page, scan
+                    reason = "its time range has moved on" if time_range else _FULL_SCAN_IS_DUE
+                except ApiError as error:
+                    if not _is_unknown_place(error):
+                        raise
+                    status = "" if error.status is None else f", HTTP {error.status}"
+                    reason = f"Snipcart gives no page for it{status}"
+            logger.warning(
+                f"The place that the last scan of {NAME} came to cannot be taken up ({reason}): "
+                "the list is read from its beginning. No carts are lost."
+            )
+        return self._begin(time_range, past)
 
-    def _begin(self, past: _Past) -> tuple[Page, Scan]:
-        """Begin a scan, narrow or full."""
-        # How narrow it may be, the server's clock must tell: it is asked with the narrowest range.
-        may_be_narrow = self._full_scan_hours and past.full_scan
-        time_range = narrower_range(0, self._widest) if may_be_narrow else None
+    def _begin(self, time_range: str | None, past: _Past) -> tuple[Page, Scan]:
+        """Begin a scan of a time range, or of a wider one if that turns out to be needed."""
         page = self._api.page(None, time_range)
-        while not self._covers(time_range, page, past):
-            time_range = self._time_range(page, past)
+        while not _goes_back(time_range, needed := self._needed_range(page, past)):
+            time_range = needed
             page = self._api.page(None, time_range)
         began = from_epoch(page.asked_at)
         return page, Scan(None, self._fingerprint, began, time_range=time_range)
 
-    def _covers(self, time_range: str | None, page: Page, past: _Past) -> bool:
-        """Tell whether, at the time of a page, a range goes back as far as it must.
-
-        Its beginning moves with the clock: a destination may be slow, and a place days old.
-        """
-        return time_range in (None, self._time_range(page, past))
-
-    def _time_range(self, page: Page, past: _Past) -> str | None:
-        """Give the time range for a narrow scan at the time of a page; None for a full scan."""
+    def _needed_range(self, page: Page, past: _Past) -> str | None:
+        """Give the narrowest time range that does at the time of a page; None for a full scan."""
         if not (page.dated and past.cursor and past.full_scan):
             return None
         since_full_scan = page.answered_at - to_epoch(past.full_scan.began)
-        if not 0 <= since_full_scan < self._full_scan_hours * _HOUR:
+        if not 0 <= since_full_scan < self._longest_narrow:
             return None
         # From the newest change known, as a cart may come onto the list a while after its change.
         # In a shop so quiet that no range goes back there: from the full scan, which saw all.
         since_cursor = page.answered_at - to_epoch(past.cursor)
-        return narrower_range(since_cursor + _MARGIN, self._widest) or narrower_range(
-            since_full_scan + _MARGIN, self._widest
-        )
+        return _narrowest(since_cursor + _MARGIN) or _narrowest(since_full_scan + _MARGIN)
 
-    def _since(self, past: _Past, scan: Scan) -> str | None:
-        """Give the modification date from which a scan passes carts on, None for all."""
-        if past.cursor and past.full_scan and scan.time_range is None:
-            return _oldest(past.cursor, past.full_scan.cursor)
-        return past.cursor
 
-    def _finished(self, past: _Past, scan: Scan, newest: str | None, dated: bool) -> _Past:
-        """Give what the scans have come to with this one.
+def _narrowest(seconds: int) -> str | None:
+    """Give the narrowest time range that goes back so far, None where there is none."""
+    return next((name for name, length in TIME_RANGES.items() if seconds <= length), None)
 
-        A cursor is the newest date, but not later than the scan's beginning: what is modified while
-        the scan runs may stand on a page already read, and is read next time.
-        """
-        reached = newest and _oldest(newest, scan.began)
-        cursor = _newest(past.cursor, reached)
-        if scan.time_range is not None:
-            return _Past(cursor, past.full_scan)
-        last = past.full_scan.cursor if past.full_scan else past.cursor
-        reached = _newest(last, reached)
-        if reached is None or not (dated and self._full_scan_hours):
-            return _Past(cursor)
-        return _Past(cursor, FullScan(scan.began, reached))
+
+def _goes_back(time_range: str | None, needed: str | None) -> bool:
+    """Tell whether a time range goes back as far as another; None is the whole list."""
+    if time_range is None or needed is None:
+        return time_range is None
+    return TIME_RANGES[time_range] >= TIME_RANGES[needed]
 
 
 def _is_since(cart: Mapping[str, Any], since: str) -> bool:
@@ -230,20 +231,24 @@ def _oldest(*dates: str) -> str:
     return min(dates, key=sort_key)
 
 
-def _past(state: Mapping[str, Any]) -> _Past:
-    """Read what the finished scans have come to; nothing where the state cannot be read."""
-    cursor = to_rfc3339(state.get(CURSOR))
-    if cursor is None and CURSOR in state:
-        logger.warning(f"The saved {CURSOR} of {NAME} is no date; all carts are read again.")
-    if cursor is None or _FULL_SCAN not in state:
-        return _Past(cursor)
-    saved = state[_FULL_SCAN]
+def _past(state: Mapping[str, Any]) -> _Past | None:
+    """Read what the finished scans have come to; None where the state cannot be read."""
+    cursor, full_scan = to_rfc3339(state.get(CURSOR)), None
+    unreadable = CURSOR if cursor is None and CURSOR in state else None
+    if cursor is not None and _FULL_SCAN in state:
+        full_scan = _saved_full_scan(state[_FULL_SCAN])
+        if full_scan is None or sort_key(full_scan.cursor) > sort_key(cursor):
+            unreadable = _FULL_SCAN
+    if unreadable:
+        logger.warning(f"The saved {unreadable} of {NAME} is no date; all carts are read again.")
+        return None
+    return _Past(cursor, full_scan)
+
+
+def _saved_full_scan(saved: Any) -> FullScan | None:
     saved = saved if isinstance(saved, Mapping) else {}
-    began, full_cursor = to_rfc3339(saved.get("began")), to_rfc3339(saved.get("cursor"))
-    if began is None or full_cursor is None:
-        logger.warning(f"The saved {_FULL_SCAN} of {NAME} is no date; all carts are read again.")
-        return _Past()
-    return _Past(cursor, FullScan(began, full_cursor))
+    began, cursor = to_rfc3339(saved.get("began")), to_rfc3339(saved.get("cursor"))
+    return FullScan(began, cursor) if began and cursor else None
 
 
 def _state(past: _Past) -> dict[str, Any]:
@@ -262,7 +267,7 @@ def _saved_scan(saved: Any) -> Scan | None:
     if began is None:
         return None
     time_range = saved.get("time_range")
-    if time_range is not None and not (isinstance(time_range, str) and is_whole(time_range)):
+    if time_range not in (None, *TIME_RANGES):
         return None
     return Scan(token, str(saved.get("filters")), began, newest, time_range)
 

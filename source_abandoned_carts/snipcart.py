@@ -14,9 +14,10 @@ from .windows import DAY
 URL_VARIABLE = "SNIPCART_API_URL"
 URL = "https://app.snipcart.com/api"
 
-# The time ranges, each within the next, and how many seconds they go back for sure: how long a
-# month is, the document does not say.
-_TIME_RANGES = {
+ANYTIME = "Anytime"
+# The other time ranges, each within the next, and how many seconds they go back for sure: how long
+# a month is, the document does not say.
+TIME_RANGES = {
     "LessThan4Hours": 4 * 3_600,
     "LessThanADay": DAY,
     "LessThanAWeek": 7 * DAY,
@@ -111,19 +112,6 @@ class Snipcart:
             answered_at=answer.answered_at,
             dated=answer.dated,
         )
-
-
-def narrower_range(seconds: int, than: str) -> str | None:
-    """Give the narrowest time range that goes back so far and is narrower than another.
-
-    None where there is none.
-    """
-    for name, length in _TIME_RANGES.items():
-        if name == than:
-            break
-        if seconds <= length:
-            return name
-    return None
 
 
 def no_new_token() -> ApiError:

@@ -7,7 +7,7 @@ from source_abandoned_carts.abandoned_carts import AbandonedCarts
 from source_abandoned_carts.checkpoint import Checkpoint
 from source_abandoned_carts.http import ApiError
 from source_abandoned_carts.snipcart import Page
-from source_abandoned_carts.timestamps import to_epoch
+from source_abandoned_carts.timestamps import from_epoch, to_epoch
 
 START = "2024-01-01T00:00:00Z"
 NOW = "2024-06-01T00:00:00Z"
@@ -125,7 +125,8 @@ def test_a_scan_is_taken_up_at_its_place_with_its_beginning_and_its_newest():
         None, 5, "x", [], {}, {"token": "1"},
         place(began="then")["scan"], place(token=1)["scan"], place(token="")["scan"],
         place(filters="others")["scan"], place(filters=None)["scan"],
-        place(time_range=4)["scan"], place(time_range="\ud83d")["scan"],
+        place(time_range=[])["scan"], place(time_range="\ud83d")["scan"],
+        place(time_range="Anytime")["scan"],
     ],
 )  # fmt: skip
 def test_a_place_that_does_not_fit_means_a_fresh_scan_from_the_last_cursor(scan):
@@ -204,23 +205,122 @@ def test_the_newest_of_a_full_scan_may_be_older_than_that_of_narrow_ones():
     assert checkpoint.state["full_scan"]["cursor"] == "2024-05-31T22:30:00Z"
 
 
-def test_a_cursor_too_old_for_any_range_leaves_that_since_the_full_scan():
-    state = {**AFTER_FULL, "modificationDate": "2023-01-01T00:00:00Z"}
+@pytest.mark.parametrize(
+    ("hours", "asked"),
+    [
+        (0, ["LessThan4Hours"]),
+        (3, ["LessThan4Hours"]),
+        (3.01, ["LessThan4Hours", "LessThanADay"]),
+        (23, ["LessThan4Hours", "LessThanADay"]),
+        (23.01, ["LessThan4Hours", "LessThanAWeek"]),
+        (7 * 24 - 1, ["LessThan4Hours", "LessThanAWeek"]),
+        (7 * 24 - 0.99, ["LessThan4Hours", "LessThanAMonth"]),
+        (28 * 24 - 1, ["LessThan4Hours", "LessThanAMonth"]),
+        (28 * 24 - 0.99, ["LessThan4Hours", "LessThanADay"]),  # so long since the full scan
+        (9999, ["LessThan4Hours", "LessThanADay"]),
+    ],
+)
+def test_a_range_goes_back_to_the_cursor_and_an_hour_more(hours, asked):
+    cursor = from_epoch(to_epoch(NOW) + 1 - int(hours * 3600))
+    state = {"modificationDate": cursor, "full_scan": {**FULL, "cursor": cursor}}
     api = FakeApi([RECENT])
     scan(api, state, hours=720)
+    assert api.time_ranges == asked
+
+
+def test_a_range_that_goes_back_to_the_full_scan_has_an_hour_more_too():
+    old = "2023-01-01T00:00:00Z"
+    state = {"modificationDate": old, "full_scan": {**FULL, "cursor": old}}
+    api = FakeApi([RECENT], now="2024-05-31T23:30:00Z")
+    scan(api, state)
     assert api.time_ranges == ["LessThan4Hours", "LessThanADay"]
 
 
-def test_a_range_is_looked_at_again_when_asking_took_long():
-    class Slow(FakeApi):
-        def page(self, token, time_range=None):
-            page = super().page(token, time_range)
-            self._now += 20 * 3600
-            return page
+@pytest.mark.parametrize(("hours", "full"), [(4, True), (4.01, False), (5, False)])
+def test_a_full_scan_is_made_when_its_hours_are_over(hours, full):
+    api = FakeApi([RECENT], now=from_epoch(to_epoch(NOW) - 1))
+    scan(api, AFTER_FULL, hours=hours)
+    assert api.time_ranges == (["LessThan4Hours", None] if full else ["LessThan4Hours"])
 
-    api = Slow([RECENT])
-    scan(api, {**AFTER_FULL, "modificationDate": "2024-05-31T18:00:00Z"}, hours=720)
-    assert api.time_ranges == ["LessThan4Hours", "LessThanADay", "LessThanAWeek"]
+
+class RestlessApi(FakeApi):
+    """At each request its clock is another one, None for one that is not told."""
+
+    def __init__(self, *pages, hours):
+        super().__init__(*pages)
+        self._hours = iter(hours)
+        self._noon = self._now
+
+    def page(self, token, time_range=None):
+        hour = next(self._hours, 0)
+        self.dated = hour is not None
+        self._now = self._noon + int((hour or 0) * 3600)
+        return super().page(token, time_range)
+
+
+@pytest.mark.parametrize(
+    ("hours", "asked"),
+    [
+        # Asking takes so long that the next range is needed.
+        ([0, 5, 30], [(None, "4H"), ("1", "4H"), (None, "Day"), (None, "Week"), ("1", "Week")]),
+        ([3, 30, 30, 30], [(None, "4H"), (None, "Day"), (None, "Week"), ("1", "Week")]),
+        # Clocks that differ from page to page, or are not told on some, lead to no loop.
+        ([0, 4, 0, 4, 0, 4], [(None, "4H"), ("1", "4H"), (None, "Day"), ("1", "Day")]),
+        ([4, 0, 4, 0, 4, 0], [(None, "4H"), (None, "Day"), ("1", "Day")]),
+        ([0, None, 0, None], [(None, "4H"), ("1", "4H"), (None, None), ("1", None)]),
+        ([None, 0, 0, 0], [(None, "4H"), (None, None), ("1", None)]),
+        ([0, 800, 0, 0], [(None, "4H"), ("1", "4H"), (None, None), ("1", None)]),
+        ([-9, 0, 0, 0], [(None, "4H"), (None, None), ("1", None)]),
+    ],
+)
+def test_a_range_that_turns_out_too_short_is_widened_and_never_narrowed(hours, asked):
+    api = RestlessApi([RECENT], [RECENT], hours=hours)
+    *_, checkpoint = scan(api, AFTER_FULL, hours=720)
+    short = {None: None, "LessThan4Hours": "4H", "LessThanADay": "Day", "LessThanAWeek": "Week"}
+    assert [*zip(api.asked, map(short.get, api.time_ranges), strict=True)] == asked
+    assert set(checkpoint.state) == {"modificationDate", "full_scan"}
+
+
+@pytest.mark.parametrize(
+    ("time_range", "state", "hours", "asked"),
+    [
+        ("LessThan4Hours", {}, 24, [("1", "LessThan4Hours")]),
+        ("LessThanAWeek", {}, 24, [("1", "LessThanAWeek")]),  # wider than needed does, too
+        (None, {}, 24, [("1", None)]),
+        ("LessThan4Hours", {"modificationDate": "2024-05-31T19:00:00Z"}, 24,
+         [("1", "LessThan4Hours"), (None, "LessThanADay")]),
+        ("LessThan4Hours", {}, 1, [("1", "LessThan4Hours"), (None, None)]),
+        ("LessThan4Hours", {}, 0, [(None, None)]),
+    ],
+)  # fmt: skip
+def test_a_place_is_taken_up_if_its_range_still_does(time_range, state, hours, asked, caplog):
+    api = FakeApi([RECENT], [RECENT], now=NOW)
+    saved = {"token": "1", "filters": "filters", "began": RECENT, "time_range": time_range}
+    scan(api, {**AFTER_FULL, **state, "scan": saved}, hours=hours)
+    assert [*zip(api.asked, api.time_ranges, strict=True)][: len(asked)] == asked
+    assert ("cannot be taken up" in caplog.text) == (asked[-1][0] is None)
+
+
+@pytest.mark.parametrize("own", ["LessThan4Hours", "LessThanAMonth"])
+def test_a_range_set_as_a_filter_is_neither_widened_nor_narrowed(own):
+    """A cart that a narrow scan misses might have left it before the next full scan."""
+    api = FakeApi([RECENT])
+    *_, checkpoint = scan(api, AFTER_FULL, hours=24, time_range=own)
+    assert api.time_ranges == [None]
+    assert checkpoint.state == {"modificationDate": RECENT}
+
+
+@pytest.mark.parametrize(
+    "saved",
+    [None, 5, {}, {**FULL, "began": "then"}, {**FULL, "cursor": None},
+     {**FULL, "cursor": "2024-05-31T23:00:01Z"}],
+)  # fmt: skip
+def test_a_full_scan_that_cannot_be_read_means_all_carts(saved, caplog):
+    scan_place = place()["scan"]
+    api = FakeApi([START, RECENT])
+    page, _ = scan(api, {**AFTER_FULL, "full_scan": saved, "scan": scan_place})
+    assert (api.asked, len(page)) == ([None], 2)
+    assert "all carts are read again" in caplog.text
 
 
 def test_nothing_is_told_of_a_full_scan_where_the_setting_is_off():

@@ -186,6 +186,7 @@ class Shop:
         self.draw = draw
         self.time = 1_700_000_000_000  # milliseconds
         self.looks_at = draw(st.sampled_from(["modified", "created", "nothing"]))
+        self.forgetful = draw(st.integers(0, 3)) == 0  # often does not tell its time
         self.created: dict[int, int] = {}
         self.modified: dict[int, int] = {}
         self.carts: dict[int, dict] = {}
@@ -249,7 +250,8 @@ class Shop:
             self.change()
             if self.draw(st.integers(0, 9)) == 0:
                 self.wait()
-        return Page(carts, following, asked_at, answered_at, True)
+        dated = not self.forgetful or self.draw(st.booleans())
+        return Page(carts, following, asked_at, answered_at, dated)
 
 
 def sync(

@@ -2,7 +2,7 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts.http import ApiError, Patience
-from source_abandoned_carts.snipcart import Snipcart, narrower_range
+from source_abandoned_carts.snipcart import Snipcart
 
 URL = "https://app.snipcart.com/api/carts/abandoned"
 
@@ -91,24 +91,6 @@ def test_the_date_times_of_carts_and_items_are_rewritten_and_nothing_else(page):
 def test_items_that_are_no_list_are_left_as_they_are(page, items):
     (read,) = page({"items": [{"items": items}], "hasMoreResults": False}).carts
     assert read == {"items": items}
-
-
-@pytest.mark.parametrize(
-    ("hours", "than", "found"),
-    [
-        (-1, "Anytime", "LessThan4Hours"),
-        (4, "Anytime", "LessThan4Hours"),
-        (24, "Anytime", "LessThanADay"),
-        (24.001, "Anytime", "LessThanAWeek"),
-        (28 * 24, "Anytime", "LessThanAMonth"),
-        (28 * 24 + 1, "Anytime", None),
-        (0, "LessThan4Hours", None),
-        (24, "LessThanADay", None),
-        (24, "LessThanAWeek", "LessThanADay"),
-    ],
-)
-def test_the_narrowest_range_is_found(hours, than, found):
-    assert narrower_range(int(hours * 3600), than) == found
 
 
 def test_a_range_takes_the_place_of_the_filters_one(requests_mock):
