@@ -1,10 +1,12 @@
 """`make probe` finds out what is true of a service, whatever that is, and tells nothing else."""
 
+import itertools
 import json
 import os
-import re
+import signal
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ TOKEN = "Snipcart: What does an unknown token get?"
 ACCEPT = "Snipcart: What does a missing Accept header get?"
 LIMITS = "Snipcart: Which headers tell of a rate limit?"
 EXACTLY = "Retargeting: Are exactly 30 days allowed?"
-EDGES = "Retargeting: Is the second of date_to counted?"
+EDGES = "Retargeting: Is the second of date_to counted, and that of date_from?"
 
 
 class Account:
@@ -45,20 +47,24 @@ class Account:
 
     def probe(self, code: int = 0) -> dict[str, tuple[str, str]]:
         """Give the answers and settings by their questions."""
-        self._path.write_text(json.dumps(self.config))
-        process = subprocess.run(
-            [sys.executable, "-m", "probe", "--config", str(self._path)],
-            cwd=ROOT, env={**os.environ, **self.sandbox.environment}, timeout=120,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-        )  # fmt: skip
-        self.text = process.stdout
+        process = self.start()
+        self.text, _ = process.communicate(timeout=120)
         assert process.returncode == code, self.text
         *lines, last = self.text.splitlines()
-        assert last == f"{len(self.sandbox.requests)} requests were made."
+        assert last == f"Requests made: {len(self.sandbox.requests)}"
         assert len(self.sandbox.requests) <= 40
         self.assert_nothing_is_told()
-        found = [line.split(" | ") for line in lines if " | " in line]
-        return {question: (answer, setting) for question, answer, setting in found}
+        rows = [line.split(" | ") for line in lines if " | " in line]
+        self.found = {question: (answer, setting) for question, answer, setting in rows}
+        return self.found
+
+    def start(self) -> subprocess.Popen[str]:
+        self._path.write_text(json.dumps(self.config))
+        return subprocess.Popen(
+            [sys.executable, "-m", "probe", "--config", str(self._path)],
+            cwd=ROOT, env={**os.environ, **self.sandbox.environment},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
 
     def assert_nothing_is_told(self) -> None:
         secrets = [self.sandbox.snipcart_key, self.sandbox.retargeting_key, "@", "Traceback"]
@@ -81,16 +87,15 @@ def test_each_question_is_answered_with_its_setting(account):
         assert answer != CANNOT_TELL
         assert setting == "no setting" or f"    {setting}:" in spec
     assert found[SIZE] == ("500 or more", "snipcart_page_size")
-    assert found[ORDER][0] == "in none by date"
-    assert found[RANGE] == ("modificationDate: when a cart was last changed",
-                            "snipcart_full_scan_hours")  # fmt: skip
+    assert found[ORDER][0] == "not in order of these dates"
+    assert found[RANGE] == ("modificationDate", "snipcart_full_scan_hours")
     assert "carts that the filters leave out" in found[FILTERS][0]
     assert found[TOKEN][0] == "HTTP 400"
     assert found[ACCEPT][0] == "HTTP 406"
     assert found["Snipcart: What does a wrong key get?"][0] == "HTTP 401"
     assert found[LIMITS][0] == "none"
     assert found[EXACTLY] == ("yes (HTTP 200)", "retargeting_window_days")
-    assert found[EDGES][0] == "yes: a window counts both its first and its last second"
+    assert found[EDGES][0] == "yes, both"
     assert found["Retargeting: What does a wrong key get?"][0] == "HTTP 200 and a refusal"
 
 
@@ -106,22 +111,21 @@ def test_each_question_is_answered_with_its_setting(account):
         ({"order": "-created"}, ORDER, "by creationDate, the newest first"),
         ({"order": "modified"}, ORDER, "by modificationDate, the oldest first"),
         ({"order": "-modified"}, ORDER, "by modificationDate, the newest first"),
-        ({"time_range_by": "created"}, RANGE, "creationDate: when a cart was created"),
-        ({"time_range_by": "created", "largest_page": 37}, RANGE,
-         "creationDate: when a cart was created"),
-        ({"time_range_by": "modified", "largest_page": 37}, RANGE,
-         "modificationDate: when a cart was last changed"),
-        ({"time_range_by": "created", "order": "-created"}, RANGE,
-         "creationDate: when a cart was created"),
+        ({"time_range_by": "created"}, RANGE, "creationDate"),
+        ({"time_range_by": "created", "largest_page": 37}, RANGE, "creationDate"),
+        ({"time_range_by": "modified", "largest_page": 37}, RANGE, "modificationDate"),
+        ({"time_range_by": "created", "order": "-created"}, RANGE, "creationDate"),
+        ({"time_range_by": "created", "clock_offset": -2 * 86_400}, RANGE, "creationDate"),
         ({"tokens_keep_filters": True}, FILTERS,
          "the same page: a token stands for its filters, too"),
         ({"unknown_token_status": 404}, TOKEN, "HTTP 404"),
         ({"unknown_token_status": 200}, TOKEN, "HTTP 200 and a page"),
         ({"wants_accept": False}, ACCEPT, "HTTP 200 and a page"),
-        ({"headers": {"X-RateLimit-Limit": "100", "X-RateLimit-User": "ann"}}, LIMITS,
-         "X-RateLimit-Limit: 100, X-RateLimit-User: …"),
-        ({"counts_date_to": False}, EDGES,
-         "no: of its first and its last second, a window counts one"),
+        ({"headers": {"X-RateLimit-Limit": "100", "X-RateLimit-Account": "4815162342",
+                      "RateLimit": "limit=100, reset=30", "X-Throttle-Used": "é"}}, LIMITS,
+         "X-RateLimit-Limit: 100, X-RateLimit-Account: (not shown), "
+         "RateLimit: limit=100, reset=30, X-Throttle-Used: (not shown)"),
+        ({"counts_date_to": False}, EDGES, "no, only one of the two"),
         ({"longest_interval": THIRTY_DAYS - 1}, EXACTLY, "no (HTTP 200)"),
         ({"refusal_status": 422}, "Retargeting: What do more than 30 days get?",
          "HTTP 422 and a refusal"),
@@ -143,14 +147,117 @@ def test_it_tells_the_forms_of_dates_and_not_the_dates(account, form):
     account.sandbox.carts = make_carts(30, 1, now - timedelta(days=9), now, [form])
     del account.config["retargeting_rest_key"]
     answer, _ = account.probe()["Snipcart: In which forms does creationDate come?"]
-    digits = re.search("[0-9]", form)
-    expected = {
-        "no offset": "ISO with 3 digits and no zone (30)",
-        "offset": "ISO with 3 digits and an offset (30)",
-        "seconds": "Unix seconds as a number (30)",
-        "seconds as text": "Unix seconds as text (30)",
-    }.get(form, f"ISO with {digits and digits[0]} digits and Z (30)")
-    assert answer == expected
+    day = "YYYY-MM-DDThh:mm:ss"
+    assert (
+        answer
+        == {
+            "iso0": f"{day}Z (30)",
+            "iso2": f"{day}.ssZ (30)",
+            "iso3": f"{day}.sssZ (30)",
+            "iso7": f"{day}.sssssssZ (30)",
+            "no offset": f"{day}.sss (30)",
+            "offset": f"{day}.sss+hh:mm (30)",
+            "seconds": "Unix seconds, a number (30)",
+            "seconds as text": "Unix seconds, a text (30)",
+        }[form]
+    )
+
+
+@pytest.mark.parametrize("date", ["modified", "created"])
+def test_carts_that_are_bought_meanwhile_mislead_nobody(account, date):
+    account.sandbox.time_range_by = date
+    del account.config["retargeting_rest_key"]
+
+    def buy(request: Any) -> None:
+        del account.sandbox.carts[:5]
+
+    account.sandbox.before = buy
+    expected = {"modified": "modificationDate", "created": "creationDate"}[date]
+    assert account.probe()[RANGE][0] in (expected, CANNOT_TELL)
+
+
+def test_carts_of_a_few_prices_mislead_nobody(account):
+    for index, cart in enumerate(account.sandbox.carts):
+        cart.document["total"] = 20.01 if index % 20 else 10.01
+    del account.config["retargeting_rest_key"]
+    assert account.probe()[FILTERS][0] == CANNOT_TELL
+
+
+def test_pages_that_are_short_by_chance_mislead_nobody(account):
+    del account.config["retargeting_rest_key"]
+
+    def shorten(request: Any) -> None:
+        account.sandbox.largest_page = 95 - len(account.sandbox.requests)
+
+    account.sandbox.before = shorten
+    assert account.probe()[SIZE][0] == "92 or more"
+
+
+def test_unordered_carts_of_a_small_shop_are_in_no_order(account):
+    account.sandbox.order = "created"
+    del account.sandbox.carts[6:], account.config["retargeting_rest_key"]
+    assert account.probe()[ORDER][0] == CANNOT_TELL
+
+
+@pytest.mark.parametrize("counts_date_to", [True, False])
+def test_carts_abandoned_in_a_heap_tell_as_well(account, counts_date_to):
+    account.sandbox.counts_date_to = counts_date_to
+    noon = int(account.sandbox.now().timestamp()) - 20 * 86_400
+    account.sandbox.abandoned = [noon + 7 * index for index in range(1000)]
+    del account.config["snipcart_api_key"]
+    expected = "yes, both" if counts_date_to else "no, only one of the two"
+    assert account.probe()[EDGES][0] == expected
+
+
+@pytest.mark.parametrize("at", [8, 14, 20])
+def test_counts_that_change_meanwhile_mislead_nobody(account, at):
+    del account.config["snipcart_api_key"]
+    month_ago = int(account.sandbox.now().timestamp()) - 40 * 86_400
+    later = [moment for moment in sorted(account.sandbox.abandoned) if moment > month_ago]
+
+    def recover(request: Any) -> None:
+        if len(account.sandbox.requests) == at:
+            account.sandbox.abandoned.remove(later[0])
+
+    account.sandbox.before = recover
+    assert account.probe()[EDGES][0] in ("yes, both", CANNOT_TELL)
+
+
+def test_a_failure_is_no_refusal(account):
+    exactly = itertools.count()
+    account.sandbox.faults = [
+        Fault("status", "retargeting", 2, status=503, when=lambda _: next(exactly) >= 1)
+    ]
+    assert account.probe()[EXACTLY][0] == CANNOT_TELL
+
+
+def test_a_question_that_fails_leaves_the_others(account):
+    account.sandbox.faults = [
+        Fault("reset", when=lambda request: request.query["limit"] == "500"),
+        Fault("reset", when=lambda request: request.query.get("continuationToken") == "unknown"),
+    ]
+    del account.config["retargeting_rest_key"]
+    found = account.probe()
+    assert found[SIZE][0] == "100 or more, fewer than 500"
+    assert found[TOKEN][0] == "no answer came: ConnectionError"
+    assert found[ACCEPT][0] == "HTTP 406"
+
+
+def test_a_page_of_html_is_not_the_accounts_fault(account):
+    account.sandbox.faults = [Fault("html", "snipcart", 99)]
+    account.probe(code=1)
+    assert "Snipcart: no further answers: what came is no list of carts." in account.text
+
+
+def test_ctrl_c_ends_it_without_a_traceback(account):
+    account.sandbox.faults = [Fault("slow", seconds=60)]
+    process = account.start()
+    while account.sandbox.faults[0].times:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate(timeout=10)
+    assert (process.returncode, text) == (130, "")
 
 
 def test_an_account_with_nothing_in_it_cannot_tell(account):
@@ -168,9 +275,9 @@ def test_a_small_shop_with_both_keys_stays_within_the_requests(account):
     months = {"first": now - timedelta(days=120), "last": now}
     account.sandbox.abandoned, account.sandbox.recovered = make_events(10, 1, **months)
     account.sandbox.largest_page = 25
-    assert account.probe()[EDGES][0] == CANNOT_TELL
+    assert account.probe()[EDGES][0] == f"{CANNOT_TELL}: too few requests were left"
     del account.config["snipcart_api_key"], account.sandbox.requests[:]
-    assert account.probe()[EDGES][0].startswith("yes")
+    assert account.probe()[EDGES][0] == "yes, both"
 
 
 def test_a_refused_key_leaves_the_other_service(account):
@@ -181,7 +288,7 @@ def test_a_refused_key_leaves_the_other_service(account):
     account.config = {**account.sandbox.config, "retargeting_rest_key": "another"}
     del account.sandbox.requests[:]
     found = account.probe(code=1)
-    assert "Retargeting: no further answers: the request was refused with" in account.text
+    assert "Retargeting: no further answers: the request got HTTP 200 and a refusal" in account.text
     assert found[SIZE][0] == "500 or more"
 
 
@@ -190,6 +297,8 @@ def test_a_service_that_could_not_answer_is_asked_once_more(account):
     account.sandbox.faults = [Fault("status", "snipcart", 2, status=429, headers=limits)]
     assert account.probe(code=1)[EXACTLY][0] == "yes (HTTP 200)"
     assert "Snipcart: no further answers: it asks for fewer requests" in account.text
+    assert account.found[LIMITS][0] == "Retry-After: 0"
+    assert account.found["Retargeting: Which headers tell of a rate limit?"][0] == "none"
     account.sandbox.faults = [Fault("status", "snipcart", 1, status=429, headers=limits)]
     del account.sandbox.requests[:]
     assert account.probe()[LIMITS][0] == "Retry-After: 0"
@@ -200,6 +309,7 @@ def test_an_answer_that_does_not_come_is_told_without_the_address(account):
     found = account.probe(code=1)
     assert found[SIZE][0] == "500 or more"
     assert "Retargeting: no further answers: ConnectionError." in account.text
+    assert found[EXACTLY][0] == "no answer came: ConnectionError"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Iterator
 
@@ -11,11 +12,9 @@ from source_abandoned_carts import SourceAbandonedCarts, retargeting, snipcart
 from source_abandoned_carts.config import Config, ConfigError, read_config
 from source_abandoned_carts.http import base_url
 
-from .client import Client, Finding, UnansweredError
+from .client import NO_SETTING, Client, Question, UnansweredError, answered
 from .retargeting import Retargeting
 from .snipcart import Snipcart
-
-CANNOT_TELL = "cannot tell from this account"
 
 
 def main() -> None:
@@ -31,26 +30,34 @@ def main() -> None:
     except (AirbyteTracedException, ConfigError) as error:
         sys.exit(str(error))
     client = Client()
-    services: dict[str, Iterator[Finding]] = {}
+    services: dict[str, Iterator[Question]] = {}
     if key := settings.snipcart_api_key:
-        services["Snipcart"] = Snipcart(client, snipcart_url, key).findings()
+        services["Snipcart"] = Snipcart(client, snipcart_url, key).questions()
     if key := settings.retargeting_rest_key:
-        services["Retargeting"] = Retargeting(client, retargeting_url, key).findings()
-    ended_well = [_print(name, findings) for name, findings in services.items()]
-    print(f"{client.made} requests were made.")
+        services["Retargeting"] = Retargeting(client, retargeting_url, key).questions()
+    ended_well = [_print(name, questions, client) for name, questions in services.items()]
+    print(f"Requests made: {client.made}")
     sys.exit(0 if all(ended_well) else 1)
 
 
-def _print(service: str, findings: Iterator[Finding]) -> bool:
-    """Print what is found, and tell whether the service answered to the end."""
+def _print(service: str, questions: Iterator[Question], client: Client) -> bool:
+    """Print a line for each question, and tell whether the service answered to the end."""
+
+    def line(question: str, answer: str, setting: str) -> None:
+        print(f"{service}: {question} | {answer} | {setting}", flush=True)
+
+    ended_well = True
     try:
-        for found in findings:
-            answer = found.answer or CANNOT_TELL
-            print(f"{service}: {found.question} | {answer} | {found.setting}", flush=True)
+        for question, answer in answered(questions):
+            line(question.text, answer, question.setting)
     except UnansweredError as error:
-        print(f"{service}: no further answers: {error}.", flush=True)
-        return False
-    return True
+        ended_well = False
+        print(
+            f"{service}: no further answers: {error}. The connector's command check, with the same "
+            "settings, says what to do."
+        )
+    line("Which headers tell of a rate limit?", client.take_limit_headers(), NO_SETTING)
+    return ended_well
 
 
 def _settings(path: str) -> Config:
@@ -60,4 +67,9 @@ def _settings(path: str) -> Config:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os._exit(1)  # nobody is there to be told

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from source_abandoned_carts.http import NoAuth
 
-from .client import Answer, Client, Finding, OutOfRequestsError, UnansweredError, http
+from .client import Answer, Client, Question, RefusedError, UnansweredError, http
 
 _WINDOWS = "retargeting_window_days"
 _KEY = "retargeting_rest_key"
@@ -21,27 +21,28 @@ class Retargeting:
         self._client = client
         self._url = f"{url}/shopping-carts"
         self._key = key
-        self._start = int(time.time()) - _BACK - _THIRTY_DAYS
+        self._first = int(time.time()) - _BACK - _THIRTY_DAYS
+        self._after = self._first + _THIRTY_DAYS
+        self._total = 0
 
-    def findings(self) -> Iterator[Finding]:
-        """Give what is found out, a question at a time. Raises UnansweredError."""
-        end = self._start + _THIRTY_DAYS
-        first = self._ask(date_from=str(self._start), date_to=str(end - 1))
-        total = _abandoned(first)
-        if total is None:
-            raise UnansweredError(f"the request was refused with {http(first)}")
-        exactly = self._ask(date_from=str(self._start), date_to=str(end))
-        allowed = "no" if _abandoned(exactly) is None else "yes"
-        yield Finding("Are exactly 30 days allowed?", f"{allowed} ({http(exactly)})", _WINDOWS)
-        longer = self._ask(date_from=str(self._start), date_to=str(end + _DAY))
-        yield Finding("What do more than 30 days get?", _refusal(longer), _WINDOWS)
-        wrong = self._ask(rest_key=f"{self._key}-wrong")
-        yield Finding("What does a wrong key get?", _refusal(wrong), _KEY)
-        yield Finding("What does a missing key get?", _refusal(self._ask(rest_key="")), _KEY)
-        alone = self._ask(date_to=str(end))
-        yield Finding("What does date_to without date_from get?", _refusal(alone))
-        yield Finding("Is the second of date_to counted?", self._edges(end - 1, total), _WINDOWS)
-        yield self._client.take_limit_headers()
+    def questions(self) -> Iterator[Question]:
+        """Give the questions; the one that may take many requests comes last."""
+        yield Question("Are exactly 30 days allowed?", self._exactly, _WINDOWS)
+        days = {"date_from": str(self._first), "date_to": str(self._after + _DAY)}
+        yield Question("What do more than 30 days get?", lambda: _told(self._ask(**days)), _WINDOWS)
+        yield Question(
+            "What does a wrong key get?",
+            lambda: _told(self._ask(rest_key=f"{self._key}-wrong")),
+            _KEY,
+        )
+        yield Question("What does a missing key get?", lambda: _told(self._ask(rest_key="")), _KEY)
+        yield Question(
+            "What does date_to without date_from get?",
+            lambda: _told(self._ask(date_to=str(self._after))),
+        )
+        yield Question(
+            "Is the second of date_to counted, and that of date_from?", self._edges, _WINDOWS
+        )
 
     def _ask(self, **params: str) -> Answer:
         params = {"rest_key": self._key, **params}
@@ -50,33 +51,46 @@ class Retargeting:
         )
 
     def _count(self, first: int, last: int) -> int:
-        count = _abandoned(self._ask(date_from=str(first), date_to=str(last)))
+        answer = self._ask(date_from=str(first), date_to=str(last))
+        count = _abandoned(answer)
         if count is None:
-            raise UnansweredError("the counts were refused")
+            raise UnansweredError(f"{_told(answer)} in place of counts")
         return count
 
-    def _edges(self, last: int, total: int) -> str | None:
+    def _exactly(self) -> str | None:
+        shorter = self._ask(date_from=str(self._first), date_to=str(self._after - 1))
+        total = _abandoned(shorter)
+        if total is None:
+            raise RefusedError(f"the request got {_told(shorter)}")
+        self._total = total
+        answer = self._ask(date_from=str(self._first), date_to=str(self._after))
+        if _abandoned(answer) is not None:
+            return f"yes ({http(answer)})"
+        return f"no ({http(answer)})" if _is_refusal(answer) else None
+
+    def _edges(self) -> str | None:
         """Find the first second to end on that counts a cart, and begin there: is it lost?"""
-        if not total:
+        if not self._total:
             return None
-        # A window that ends on `none` counts no cart, one that ends on `some` counts `count`.
-        none, some, count = self._start - 1, last, total
-        try:
-            while some - none > 1:
-                # The first of n carts lies in the first n-th, more likely than not.
-                middle = none + max(1, (some - none) // max(2, count))
-                found = self._count(self._start, middle)
-                if found:
-                    some, count = middle, found
-                else:
-                    none = middle
-            if self._count(some, last) == total:
-                return "yes: a window counts both its first and its last second"
-            if self._count(some - 1, last) == total:
-                return "no: of its first and its last second, a window counts one"
-        except OutOfRequestsError:
-            return None
-        return "no: a window counts neither its first nor its last second"
+        first, last, total = self._first, self._after - 1, self._total
+        # A window that ends on `without` counts no cart, one that ends on `counts` some.
+        without, counts, count, misses = first - 1, last, total, 0
+        while counts - without > 1:
+            # The first of n carts lies in the first n-th, more likely than not, if not in heaps.
+            parts = max(2, count) if misses < 2 else 2
+            middle = without + max(1, (counts - without) // parts)
+            if found := self._count(first, middle):
+                counts, count = middle, found
+            else:
+                without, misses = middle, misses + 1
+        if counts == first or self._count(first, last) != total:
+            return None  # nothing lies before it, or the counts have changed meanwhile
+        if self._count(counts, last) == total:
+            # A service that rounds to minutes or days would count it from the next second on, too.
+            return "yes, both" if self._count(counts + 1, last) < total else None
+        if self._count(counts - 1, last) == total:
+            return "no, only one of the two"
+        return "no, neither" if self._count(counts - 2, last) == total else None
 
 
 def _abandoned(answer: Answer) -> int | None:
@@ -90,5 +104,12 @@ def _abandoned(answer: Answer) -> int | None:
         return None
 
 
-def _refusal(answer: Answer) -> str:
-    return f"{http(answer)} and {'a refusal' if _abandoned(answer) is None else 'counts'}"
+def _is_refusal(answer: Answer) -> bool:
+    body = answer.body if isinstance(answer.body, dict) else {}
+    return answer.status < 500 and body.get("status") in ("error", "fail")
+
+
+def _told(answer: Answer) -> str:
+    if _abandoned(answer) is not None:
+        return f"{http(answer)} and counts"
+    return f"{http(answer)} and {'a refusal' if _is_refusal(answer) else 'something else'}"

@@ -3,43 +3,41 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from statistics import median
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from source_abandoned_carts.http import BasicAuth
-from source_abandoned_carts.timestamps import sort_key, to_epoch, to_rfc3339
+from source_abandoned_carts.timestamps import to_epoch, to_rfc3339
 
-from .client import Answer, Client, Finding, UnansweredError, http
+from .client import Answer, Client, Question, RefusedError, UnansweredError, http
 
 _PAGE_SIZE = "snipcart_page_size"
 _FULL_SCANS = "snipcart_full_scan_hours"
-_SIZES = (500, 100, 50)
+_LIMITS = (20, 50, 100, 500)  # from the document's default to the connector's most
 _SAMPLE_PAGES = 3
-_HOUR, _DAY = 3_600, 86_400
+_DAY = 86_400
 _RANGES = {  # seconds, and the pages to be read at most
     "LessThanAMonth": (30 * _DAY, 2),
-    "LessThanAWeek": (7 * _DAY, 2),
-    "LessThanADay": (_DAY, 1),
-    "LessThan4Hours": (4 * _HOUR, 1),
+    "LessThanAWeek": (7 * _DAY, 4),
+    "LessThanADay": (_DAY, 2),
 }
-_TOLERANCE = 0.1  # of a range's length, which the document does not give exactly
-_DATES = {"creationDate": "created", "modificationDate": "last changed"}
-_FEWEST_DATES = 5  # that tell an order
+# By so much a date must be inside or outside of a range to count: how long a month is, the document
+# does not say, and a date without an offset may be a local one.
+_PART_OF_A_RANGE, _LARGEST_OFFSET = 0.1, 14 * 3_600
+_DATES = ("creationDate", "modificationDate")
+_ENOUGH_DATES = 8  # that tell an order: fewer may be so by chance
+_ENOUGH_CARTS = 3  # that tell which date a range looks at
+_FEW = 10  # carts on a page, for what is asked about filters
+_LEFT_OUT = 0.4  # the share of carts that a filter must leave out to be noticed
 
 _ISO = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2})?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<between>[Tt ])[0-9]{2}:[0-9]{2}(?P<second>:[0-9]{2})?"
     r"(?:[.,](?P<digits>[0-9]+))?(?P<zone>[Zz]|[+-][0-9]{2}:?[0-9]{2})?"
 )
+_MILLISECONDS = 10**11  # what is more is no number of seconds in this age
 
-
-@dataclass
-class _List:
-    """Some pages of a list in their order; `whole` when there were no more."""
-
-    carts: list[dict[str, Any]]
-    whole: bool
-    at: float
+Cart = dict[str, Any]
 
 
 class Snipcart:
@@ -49,37 +47,48 @@ class Snipcart:
         self._client = client
         self._url = f"{url}/carts/abandoned"
         self._key = key
-        self._limit = _SIZES[-1]
-        self._sample = _List([], True, 0)
+        self._limit = _LIMITS[0]
+        self._sample: list[Cart] = []
 
-    def findings(self) -> Iterator[Finding]:
-        """Give what is found out, a question at a time. Raises UnansweredError."""
-        first, largest = self._largest_page()
-        yield Finding("How many carts are on a page at most?", largest, _PAGE_SIZE)
-        self._sample = self._read(_SAMPLE_PAGES, first)
-        yield Finding("In which order do the carts come?", self._order(), _FULL_SCANS)
-        for field, dates in self._dates().items():
-            yield Finding(f"In which forms does {field} come?", _told(dates), "start_date")
-        yield Finding("Which date does timeRange look at?", self._range_date(), _FULL_SCANS)
-        yield Finding(
+    def questions(self) -> Iterator[Question]:
+        """Give the questions, in the order in which they build on one another."""
+        yield Question("How many carts are on a page at most?", self._page_size, _PAGE_SIZE)
+        yield Question("In which order do the carts come?", self._order, _FULL_SCANS)
+        for name in _DATES:
+            yield Question(f"In which forms does {name} come?", partial(self._forms, name))
+        yield Question(
+            "In which forms does completionDate come?", partial(self._forms, "completionDate")
+        )
+        for name in ("addedOn", "modificationDate"):
+            yield Question(
+                f"In which forms does {name} of an item come?", partial(self._item_forms, name)
+            )
+        yield Question("Which date does timeRange look at?", self._range_date, _FULL_SCANS)
+        yield Question(
             "What does a page give that is asked for without its filters?",
-            self._without_filters(),
+            self._without_filters,
             "snipcart_minimal_value",
         )
-        unknown = self._ask(continuationToken="unknown")
-        yield Finding("What does an unknown token get?", _status_and_page(unknown))
-        yield Finding(
-            "What does a missing Accept header get?", _status_and_page(self._ask(accept=None))
+        yield Question(
+            "What does an unknown token get?",
+            lambda: _told(self._ask(continuationToken="unknown")),
         )
-        wrong = self._ask(key=f"{self._key}-wrong")
-        yield Finding("What does a wrong key get?", _status_and_page(wrong), "snipcart_api_key")
-        unknown = self._ask(timeRange="Unknown")
-        yield Finding(
-            "What does an unknown timeRange get?", _status_and_page(unknown), "snipcart_time_range"
+        yield Question(
+            "What does a missing Accept header get?", lambda: _told(self._ask(accept=None))
         )
-        none = self._ask(limit="0")
-        yield Finding("What does a limit of 0 get?", _status_and_page(none), _PAGE_SIZE)
-        yield self._client.take_limit_headers()
+        yield Question(
+            "What does a wrong key get?",
+            lambda: _told(self._ask(key=f"{self._key}-wrong")),
+            "snipcart_api_key",
+        )
+        yield Question(
+            "What does an unknown timeRange get?",
+            lambda: _told(self._ask(timeRange="Unknown")),
+            "snipcart_time_range",
+        )
+        yield Question(
+            "What does a limit of 0 get?", lambda: _told(self._ask(limit="0")), _PAGE_SIZE
+        )
 
     def _ask(
         self, key: str | None = None, accept: str | None = "application/json", **params: str
@@ -88,109 +97,109 @@ class Snipcart:
         params = {"limit": str(self._limit), "timeRange": "Anytime", **params}
         return self._client.get(self._url, params, BasicAuth(key or self._key), accept)
 
-    def _read(self, pages: int, first: Answer | None = None, **params: str) -> _List:
-        """Read some pages of a list, from its first one."""
-        answer = first or self._ask(**params)
-        found = _List(_carts(answer), False, answer.at)
-        while (token := _token(answer)) and pages > 1:
-            answer = self._ask(**params, continuationToken=token)
-            found.carts += _carts(answer)
-            pages -= 1
-        found.whole = answer.status == 200 and token is None
-        return found
+    def _read(self, pages: int, answer: Answer, **params: str) -> list[Answer]:
+        """Read further pages of a list, after its first one."""
+        answers = [answer]
+        while (token := _token(answers[-1])) and len(answers) < pages:
+            answers.append(self._ask(**params, continuationToken=token))
+        return answers
 
-    def _largest_page(self) -> tuple[Answer, str | None]:
-        """Give the first page that is as large as can be, and how large that is."""
-        pages: dict[int, Answer] = {}
-        for size in _SIZES:
-            answer = pages[size] = self._ask(limit=str(size))
-            if answer.status in (401, 403) or answer.status >= 500:
-                break
-            if len(_carts(answer)) >= size:
-                break
-        self._limit = max(pages, key=lambda size: (len(_carts(pages[size])), size))
-        first = pages[self._limit]
+    def _page_size(self) -> str | None:
+        first = self._ask()
         if first.status != 200:
-            raise UnansweredError(f"the request was refused with {http(first)}")
-        given = len(_carts(first))
-        if _token(first) is None and given < self._limit:
-            return first, None  # there are no more carts
-        if given >= _SIZES[0]:
-            return first, f"{given} or more"
-        # A limit that is too large may be refused, or forgotten for that of the service.
-        worse = [size for size, page in pages.items() if len(_carts(page)) < given]
-        beyond = min((size for size in worse if size > self._limit), default=None)
-        return first, f"{given} or more, fewer than {beyond}" if beyond else str(given)
+            raise RefusedError(f"the request was refused with {http(first)}")
+        if not _is_page(first):
+            raise RefusedError("what came is no list of carts")
+        refused = None
+        for limit in _LIMITS[1:]:
+            if _token(first) is None or refused:
+                break
+            answer: Answer | None
+            try:
+                answer = self._ask(limit=str(limit))
+            except RefusedError:
+                raise
+            except UnansweredError:
+                answer = None
+            if answer and len(_carts(answer)) >= len(_carts(first)):
+                first, self._limit = answer, limit
+            else:
+                refused = limit  # or forgotten for the service's own limit
+        answers = self._read(_SAMPLE_PAGES, first)
+        self._sample = [cart for answer in answers for cart in _carts(answer)]
+        # The last page of a list tells nothing, and another one may be short by chance.
+        sizes = Counter(len(_carts(answer)) for answer in answers if _token(answer))
+        largest = max(sizes, default=0)
+        if not largest:
+            return None
+        if largest < self._limit:
+            return str(largest) if sizes[largest] > 1 else f"{largest} or more"
+        return f"{largest} or more" + (f", fewer than {refused}" if refused else "")
 
     def _order(self) -> str | None:
-        found = []
-        for field in _DATES:
-            written = [to_rfc3339(cart.get(field)) for cart in self._sample.carts]
-            keys = [sort_key(date) for date in written if date]
-            if len(set(keys)) < _FEWEST_DATES:
-                return None
-            if keys == sorted(keys):
-                found.append(f"by {field}, the oldest first")
-            elif keys == sorted(keys, reverse=True):
-                found.append(f"by {field}, the newest first")
-        return " or ".join(found) or "in none by date"
+        found, enough = [], []
+        for name in _DATES:
+            dates = [date for cart in self._sample if (date := _date(cart, name)) is not None]
+            if not dates:
+                continue
+            enough.append(len(set(dates)) >= _ENOUGH_DATES)
+            if enough[-1] and all(one <= other for one, other in pairwise(dates)):
+                found.append(f"by {name}, the oldest first")
+            elif enough[-1] and all(one >= other for one, other in pairwise(dates)):
+                found.append(f"by {name}, the newest first")
+        if not found and enough and all(enough):
+            return "not in order of these dates"
+        return " or ".join(found) or None
 
-    def _dates(self) -> dict[str, Counter[str]]:
-        found: dict[str, Counter[str]] = {
-            name: Counter() for name in (*_DATES, "completionDate", "items' addedOn",
-                                         "items' modificationDate")
-        }  # fmt: skip
-        for cart in self._sample.carts:
-            items = cart.get("items")
-            for field, counter in found.items():
-                if not field.startswith("items' "):
-                    counter[_form(cart, field)] += 1
-                    continue
-                for item in items if isinstance(items, list) else ():
-                    counter[_form(item, field.removeprefix("items' "))] += 1
-        return found
+    def _forms(self, name: str) -> str | None:
+        return _listed(Counter(_form(cart, name) for cart in self._sample))
+
+    def _item_forms(self, name: str) -> str | None:
+        lists = [cart.get("items") for cart in self._sample]
+        items = [item for items in lists if isinstance(items, list) for item in items]
+        return _listed(Counter(_form(item, name) for item in items))
 
     def _range_date(self) -> str | None:
-        """Look for carts that one of their dates puts into a range, and the other does not."""
-        known = {cart.get("token"): cart for cart in self._sample.carts}
-        possible = set(_DATES)
-        for name, (seconds, pages) in _RANGES.items():
-            found = self._read(pages, timeRange=name)
-            listed = {cart.get("token") for cart in found.carts}
-            known |= {cart.get("token"): cart for cart in found.carts}
-            for cart in known.values():
-                for field in _DATES:
-                    date = to_rfc3339(cart.get(field))
-                    age = None if date is None else (found.at - to_epoch(date)) / seconds
-                    if age is None:
-                        continue
-                    if cart.get("token") in listed:
-                        wrong = age > 1 + _TOLERANCE
-                    else:
-                        wrong = found.whole and age < 1 - _TOLERANCE
-                    if wrong:
-                        possible.discard(field)
-            if len(possible) < len(_DATES):
-                break
-        if len(possible) == len(_DATES):
-            return None
-        return " ".join(f"{field}: when a cart was {_DATES[field]}" for field in possible) or (
-            "neither creationDate nor modificationDate"
-        )
+        """Look for carts that one of their two dates puts into a range, and the other does not."""
+        known = {cart.get("token"): cart for cart in self._sample}
+        right: Counter[str] = Counter()
+        for time_range, (seconds, pages) in _RANGES.items():
+            first = self._ask(timeRange=time_range)
+            answers = self._read(pages, first, timeRange=time_range)
+            listed = {cart.get("token"): cart for answer in answers for cart in _carts(answer)}
+            known |= listed
+            whole = all(map(_is_page, answers)) and _token(answers[-1]) is None
+            for token, cart in known.items():
+                if token not in listed and not whole:
+                    continue
+                dates = [_date(cart, name) for name in _DATES]
+                inside = [
+                    _is_inside(None if date is None else first.at - date, seconds) for date in dates
+                ]
+                if None not in inside and inside[0] != inside[1]:
+                    right[_DATES[inside.index(token in listed)]] += 1
+            for name, other in (_DATES, _DATES[::-1]):
+                # One cart may have been bought or changed meanwhile.
+                if right[name] >= _ENOUGH_CARTS and right[name] > 10 * right[other]:
+                    return name
+        return None
 
     def _without_filters(self) -> str | None:
-        numbers = [total for cart in self._sample.carts if (total := _total(cart)) is not None]
-        least = int(median(numbers)) if numbers else 0
-        filters = {"limit": "10", "minimalValue": str(least)}
-        token = _token(self._ask(**filters)) if any(total < least for total in numbers) else None
-        expected = _carts(self._ask(**filters, continuationToken=token)) if token else []
-        if token is None or not expected:
+        totals = sorted(total for cart in self._sample if (total := _total(cart)) is not None)
+        least = int(totals[len(totals) * 6 // 10]) if totals else 0
+        notices = sum(total < least for total in totals) >= max(1, _LEFT_OUT * len(totals))
+        filters = {"limit": str(_FEW), "minimalValue": str(least)}
+        token = _token(self._ask(**filters)) if notices else None
+        if token is None:
             return None
-        bare = {"limit": "10", "continuationToken": token}
+        expected = _carts(self._ask(**filters, continuationToken=token))
+        bare = {"limit": str(_FEW), "continuationToken": token}
         answer = self._client.get(self._url, bare, BasicAuth(self._key))
-        given = _carts(answer)
         if answer.status != 200:
             return f"{http(answer)}: it is refused"
+        if len(expected) < _FEW or any((_total(cart) or 0) < least for cart in expected):
+            return None  # too short, or the filter does nothing
+        given = _carts(answer)
         if [cart.get("token") for cart in given] == [cart.get("token") for cart in expected]:
             return "the same page: a token stands for its filters, too"
         if any((total := _total(cart)) is not None and total < least for cart in given):
@@ -198,10 +207,15 @@ class Snipcart:
         return None
 
 
-def _carts(answer: Answer) -> list[dict[str, Any]]:
+def _is_page(answer: Answer) -> bool:
     body = answer.body if isinstance(answer.body, dict) else {}
-    items = body.get("items") if answer.status == 200 else None
-    return [cart for cart in items if isinstance(cart, dict)] if isinstance(items, list) else []
+    return answer.status == 200 and isinstance(body.get("items"), list)
+
+
+def _carts(answer: Answer) -> list[Cart]:
+    if not _is_page(answer):
+        return []
+    return [cart for cart in answer.body["items"] if isinstance(cart, dict)]
 
 
 def _token(answer: Answer) -> str | None:
@@ -210,41 +224,54 @@ def _token(answer: Answer) -> str | None:
     return None if token is None else str(token)
 
 
-def _total(cart: dict[str, Any]) -> float | None:
+def _date(cart: Cart, name: str) -> int | None:
+    """Give a date in whole Unix seconds: some forms have no more of it."""
+    date = to_rfc3339(cart.get(name))
+    return None if date is None else to_epoch(date)
+
+
+def _is_inside(age: float | None, seconds: int) -> bool | None:
+    """Tell whether an age in seconds is surely within a range; None for not so sure."""
+    margin = max(_PART_OF_A_RANGE * seconds, _LARGEST_OFFSET)
+    return None if age is None or abs(age - seconds) <= margin else age < seconds
+
+
+def _total(cart: Cart) -> float | None:
     total = cart.get("total")
     return total if isinstance(total, (int, float)) else None
 
 
-def _status_and_page(answer: Answer) -> str:
+def _told(answer: Answer) -> str:
     if answer.status != 200:
         return http(answer)
-    body = answer.body if isinstance(answer.body, dict) else {}
-    return f"{http(answer)} and {'a page' if 'items' in body else 'no page'}"
+    return f"{http(answer)} and {'a page' if _is_page(answer) else 'no page'}"
 
 
-def _form(record: Any, field: str) -> str:
+def _form(record: Any, name: str) -> str:
     """Tell the form of a date, and not the date."""
-    if not isinstance(record, dict) or field not in record:
+    if not isinstance(record, dict) or name not in record:
         return "missing"
-    value = record[field]
+    value = record[name]
     if isinstance(value, str):
         return _form_of_text(value)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return "Unix seconds as a number" if is_number else "null" if value is None else "no date"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"{'Unix seconds' if value < _MILLISECONDS else 'another number'}, a number"
+    return "null" if value is None else "no date"
 
 
 def _form_of_text(value: str) -> str:
     if value.startswith("0001-01-01"):
         return "0001-01-01"
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
-        return "Unix seconds as text"
+        return f"{'Unix seconds' if float(value) < _MILLISECONDS else 'another number'}, a text"
     match = _ISO.fullmatch(value)
     if match is None:
         return "a text of another form"
     zone = match["zone"] or ""
-    where = "Z" if zone in ("Z", "z") else "an offset" if zone else "no zone"
-    return f"ISO with {len(match['digits'] or '')} digits and {where}"
+    fraction = f".{'s' * len(match['digits'])}" if match["digits"] else ""
+    time = f"hh:mm{':ss' if match['second'] else ''}{fraction}"
+    return f"YYYY-MM-DD{match['between']}{time}{'Z' if zone in ('Z', 'z') else zone and '+hh:mm'}"
 
 
-def _told(forms: Counter[str]) -> str | None:
+def _listed(forms: Counter[str]) -> str | None:
     return ", ".join(f"{form} ({number})" for form, number in forms.most_common()) or None

@@ -305,7 +305,7 @@ def test_the_destination_comes_to_equal_the_list(data):
     assert len(json.dumps(state)) < 300
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(st.data())
 def test_narrow_scans_miss_nothing_where_the_range_looks_at_the_modification(data):
     shop = Shop(data.draw)
