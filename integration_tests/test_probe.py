@@ -87,7 +87,7 @@ def test_each_question_is_answered_with_its_setting(account):
         assert answer != CANNOT_TELL
         assert setting == "no setting" or f"    {setting}:" in spec
     assert found[SIZE] == ("500 or more", "snipcart_page_size")
-    assert found[ORDER][0] == "not in order of these dates"
+    assert found[ORDER][0] == "not in order of creationDate or modificationDate"
     assert found[RANGE] == ("modificationDate", "snipcart_full_scan_hours")
     assert "carts that the filters leave out" in found[FILTERS][0]
     assert found[TOKEN][0] == "HTTP 400"

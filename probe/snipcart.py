@@ -137,19 +137,20 @@ class Snipcart:
         return f"{largest} or more" + (f", fewer than {refused}" if refused else "")
 
     def _order(self) -> str | None:
-        found, enough = [], []
+        ordered, unordered = [], []
         for name in _DATES:
             dates = [date for cart in self._sample if (date := _date(cart, name)) is not None]
-            if not dates:
+            if len(set(dates)) < _ENOUGH_DATES:
                 continue
-            enough.append(len(set(dates)) >= _ENOUGH_DATES)
-            if enough[-1] and all(one <= other for one, other in pairwise(dates)):
-                found.append(f"by {name}, the oldest first")
-            elif enough[-1] and all(one >= other for one, other in pairwise(dates)):
-                found.append(f"by {name}, the newest first")
-        if not found and enough and all(enough):
-            return "not in order of these dates"
-        return " or ".join(found) or None
+            if all(one <= other for one, other in pairwise(dates)):
+                ordered.append(f"by {name}, the oldest first")
+            elif all(one >= other for one, other in pairwise(dates)):
+                ordered.append(f"by {name}, the newest first")
+            else:
+                unordered.append(name)
+        if not ordered and unordered:
+            return f"not in order of {' or '.join(unordered)}"
+        return " or ".join(ordered) or None
 
     def _forms(self, name: str) -> str | None:
         return _listed(Counter(_form(cart, name) for cart in self._sample))
