@@ -309,7 +309,7 @@ def test_an_answer_that_does_not_come_is_told_without_the_address(account):
     found = account.probe(code=1)
     assert found[SIZE][0] == "500 or more"
     assert "Retargeting: no further answers: ConnectionError." in account.text
-    assert found[EXACTLY][0] == "no answer came: ConnectionError"
+    assert EXACTLY not in found
 
 
 @pytest.mark.parametrize(

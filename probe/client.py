@@ -124,7 +124,7 @@ class Client:
 
 def answered(questions: Iterator[Question]) -> Iterator[tuple[Question, str]]:
     """Give each question with its answer. Raises UnansweredError when no more are to be had."""
-    unanswered = False
+    unanswered = True  # when the first one fails, there is nothing to build on
     for question in questions:
         try:
             answer = question.find() or CANNOT_TELL
