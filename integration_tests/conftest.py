@@ -1,10 +1,13 @@
 """Runs the installed command as a process against a sandbox on loopback."""
 
+import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +128,42 @@ class Connector:
         if state is not None:
             files["state"] = state_file(state)
         return self.run("read", *options, fast=fast, **files)
+
+
+def read_and_kill(
+    connector: Connector,
+    sandbox: Sandbox,
+    config: dict[str, Any],
+    stream: str,
+    *,
+    state: dict[str, Any] | None = None,
+    records: int,
+    requests: int,
+) -> list[dict[str, Any]]:
+    """Kill a read that has given so many records, while it waits after so many requests.
+
+    Gives the messages that came whole.
+    """
+    halted = threading.Event()
+    asked = itertools.count(1)
+    sandbox.before = lambda _: next(asked) > requests and halted.wait(30)
+    files = {"config": config, "catalog": catalog(stream), "state": None}
+    if state is not None:
+        files["state"] = state_file({stream: state})
+    process = connector.start("read", **files)
+    assert process.stdout is not None
+    lines: list[str] = []
+    while records:
+        lines.append(process.stdout.readline())
+        assert lines[-1], lines
+        records -= '"type":"RECORD"' in lines[-1]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    halted.set()
+    lines += process.stdout.readlines()
+    process.stdout.close()
+    sandbox.before = None
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def catalog(*streams: str, mode: str = "incremental") -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import signal
-import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,7 +11,7 @@ import pytest
 from sandbox import Fault, Sandbox
 from sandbox.data import FORMS, NO_DATE
 
-from .conftest import catalog, state_file
+from .conftest import catalog, read_and_kill, state_file
 
 STREAM = "abandoned_carts"
 SINCE = datetime(2025, 3, 1, 12, tzinfo=timezone.utc)
@@ -231,27 +229,9 @@ def test_nothing_abandoned_leaves_no_state(sandbox, connector):
 def test_kill_9_in_the_middle_loses_nothing_and_does_not_start_over(make_sandbox, lead_to):
     sandbox: Sandbox = make_sandbox(3000)
     connector = lead_to(sandbox)
-    halted = threading.Event()
-
-    def halt(request: Any) -> None:
-        if len(sandbox.requests) > 40:
-            halted.wait(30)
-
-    sandbox.before = halt
-    process = connector.start("read", config=sandbox.config, catalog=catalog(STREAM))
-    assert process.stdout is not None
-    lines = []
-    while len([line for line in lines if '"type":"RECORD"' in line]) < 1900:
-        lines.append(process.stdout.readline())
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    halted.set()
-    lines += process.stdout.readlines()
-    process.stdout.close()
-    messages = [json.loads(line) for line in lines if line.endswith("\n")]
+    messages = read_and_kill(connector, sandbox, sandbox.config, STREAM, records=1900, requests=40)
     (*_, state) = [m["state"]["stream"]["stream_state"] for m in messages if m["type"] == "STATE"]
     first = {m["record"]["data"]["token"] for m in messages if m["type"] == "RECORD"}
-    sandbox.before = None
     del sandbox.requests[:]
     second = connector.read(sandbox.config, STREAM, state={STREAM: state})
     again = set(tokens(second.records(STREAM)))

@@ -1,8 +1,6 @@
 """Narrow scans between full ones: what is asked for, what comes, and what a full one makes good."""
 
 import json
-import signal
-import threading
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,11 +9,11 @@ import pytest
 from sandbox import Sandbox, make_carts
 from sandbox.data import FORMS
 
-from .conftest import Connector, Output, catalog
+from .conftest import Connector, Output, read_and_kill
+from .test_abandoned_carts import instant
 
 STREAM = "abandoned_carts"
 HOUR = 3_600
-DAY = 24 * HOUR
 
 
 class Shop:
@@ -248,7 +246,7 @@ def test_kill_9_in_the_middle_loses_nothing(make_shop, date, full):
         shop.sync()
         shop.pass_hours(24)
         new = set(shop.touch(*range(100, 1500), days_old=0))
-    kill(shop, after=700)
+    kill(shop)
     assert shop.state["scan"]["time_range"] == (None if full else "LessThan4Hours")
     assert len(json.dumps(shop.state)) < 1000
     place = shop.state["scan"]["token"]
@@ -261,43 +259,20 @@ def test_kill_9_in_the_middle_loses_nothing(make_shop, date, full):
     assert "scan" not in shop.state
 
 
-def kill(shop: Shop, after: int) -> None:
-    """Sync, and kill the connector after so many records, while it waits for an answer."""
-    halted = threading.Event()
-    pages = []
-
-    def halt(request: Any) -> None:
-        pages.append(request)
-        if len(pages) * 50 > after + 200:
-            halted.wait(30)
-
-    shop.sandbox.before = halt
-    state = [
-        {
-            "type": "STREAM",
-            "stream": {"stream_descriptor": {"name": STREAM}, "stream_state": shop.state},
-        }
-    ]
-    process = shop.connector.start("read", config=shop.config, catalog=catalog(STREAM), state=state)
-    assert process.stdout is not None
-    lines: list[str] = []
-    while sum('"type":"RECORD"' in line for line in lines) < after:
-        lines.append(process.stdout.readline())
-        assert lines[-1], lines
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    halted.set()
-    lines += process.stdout.readlines()
-    process.stdout.close()
-    shop.sandbox.before = None
-    shop.merge([json.loads(line) for line in lines if line.endswith("\n")])
+def kill(shop: Shop) -> None:
+    """Sync, and kill the connector in the middle of the list."""
+    messages = read_and_kill(
+        shop.connector, shop.sandbox, shop.config, STREAM,
+        state=shop.state, records=700, requests=18,
+    )  # fmt: skip
+    shop.merge(messages)
 
 
 def test_a_place_whose_range_no_longer_goes_back_far_enough_is_given_up(make_shop):
     shop = make_shop(1500, hours=100)
     shop.sync()
     shop.touch(*range(1500))
-    kill(shop, after=700)
+    kill(shop)
     shop.pass_hours(6)
     output = shop.sync()
     assert shop.asked() == ["LessThan4Hours", "LessThanADay"]
@@ -310,7 +285,7 @@ def test_a_narrow_place_is_given_up_when_the_setting_is_turned_off(make_shop):
     shop.sync()
     shop.touch(*range(100))
     shop.touch(*range(100, 1500), days_old=0)
-    kill(shop, after=700)
+    kill(shop)
     output = shop.sync(snipcart_full_scan_hours=0)
     assert shop.asked() == ["Anytime"]
     assert "the whole list is to be read now" in output.logs("WARN")[0]
@@ -338,6 +313,5 @@ def test_a_state_that_cannot_be_read_means_all_carts(make_shop, saved):
     output = shop.sync()
     assert len(output.records(STREAM)) == len(shop.sandbox.carts)
     assert len(output.logs("WARN")) == 1
-    assert datetime.fromisoformat(shop.state["full_scan"]["began"][:-1]).replace(
-        tzinfo=timezone.utc
-    ) > datetime.now(timezone.utc) - timedelta(minutes=5)
+    began = instant(shop.state["full_scan"]["began"])
+    assert began > datetime.now(timezone.utc) - timedelta(minutes=5)

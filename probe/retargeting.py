@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 
 from source_abandoned_carts.http import NoAuth
+from source_abandoned_carts.windows import DAY
 
 from .client import Answer, Client, Question, RefusedError, UnansweredError, http
 
 _WINDOWS = "retargeting_window_days"
 _KEY = "retargeting_rest_key"
-_DAY = 86_400
-_THIRTY_DAYS = 30 * _DAY
-_BACK = 10 * _DAY  # from now: counts of the last days may still change
+_THIRTY_DAYS = 30 * DAY
+_BACK = 10 * DAY  # from now: counts of the last days may still change
 
 
 class Retargeting:
@@ -28,7 +28,7 @@ class Retargeting:
     def questions(self) -> Iterator[Question]:
         """Give the questions; the one that may take many requests comes last."""
         yield Question("Are exactly 30 days allowed?", self._exactly, _WINDOWS)
-        days = {"date_from": str(self._first), "date_to": str(self._after + _DAY)}
+        days = {"date_from": str(self._first), "date_to": str(self._after + DAY)}
         yield Question("What do more than 30 days get?", lambda: _told(self._ask(**days)), _WINDOWS)
         yield Question(
             "What does a wrong key get?",

@@ -9,6 +9,7 @@ from typing import Any
 
 from source_abandoned_carts.http import BasicAuth
 from source_abandoned_carts.timestamps import to_epoch, to_rfc3339
+from source_abandoned_carts.windows import DAY
 
 from .client import Answer, Client, Question, RefusedError, UnansweredError, http
 
@@ -16,11 +17,10 @@ _PAGE_SIZE = "snipcart_page_size"
 _FULL_SCANS = "snipcart_full_scan_hours"
 _LIMITS = (20, 50, 100, 500)  # from the document's default to the connector's most
 _SAMPLE_PAGES = 3
-_DAY = 86_400
 _RANGES = {  # seconds, and the pages to be read at most
-    "LessThanAMonth": (30 * _DAY, 2),
-    "LessThanAWeek": (7 * _DAY, 4),
-    "LessThanADay": (_DAY, 2),
+    "LessThanAMonth": (30 * DAY, 2),
+    "LessThanAWeek": (7 * DAY, 4),
+    "LessThanADay": (DAY, 2),
 }
 # By so much a date must be inside or outside of a range to count: how long a month is, the document
 # does not say, and a date without an offset may be a local one.
