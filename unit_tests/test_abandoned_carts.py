@@ -335,3 +335,9 @@ def test_a_clock_that_went_back_means_a_full_scan():
     api = FakeApi([RECENT], now="2024-05-31T19:00:00Z")
     assert scan(api, AFTER_FULL)[-1].state == AFTER_FULL
     assert api.time_ranges == ["LessThan4Hours", None]
+
+
+def test_a_place_holds_the_beginning_of_its_scan_and_not_that_of_its_page():
+    api = RestlessApi(*[[START] * 300] * 3, hours=[0, 1, 2])
+    *_, place_saved, _, _ = scan(api, {}, hours=0)
+    assert place_saved.state["scan"]["began"] == "2024-05-31T23:59:59Z"
