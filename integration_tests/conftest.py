@@ -3,10 +3,8 @@
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,8 +15,9 @@ import pytest
 
 from sandbox import Sandbox
 
+from .forks import EXECUTABLE, SHORTENED_SLEEP, ForkServer, Process
+
 HERE = Path(__file__).parent
-COMMAND = shutil.which("source-abandoned-carts", path=str(Path(sys.executable).parent))
 
 
 @dataclass
@@ -78,13 +77,20 @@ class Output:
 
 
 class Connector:
-    """The command with its files in a folder, led to a sandbox by the environment."""
+    """The command with its files in a folder, led to a sandbox by the environment.
 
-    def __init__(self, folder: Path, sandbox: Sandbox) -> None:
+    Without a fork server, it starts the installed executable.
+    """
+
+    def __init__(self, folder: Path, sandbox: Sandbox, forks: ForkServer | None) -> None:
         self._folder = folder
+        self._waits = folder / "waits"
+        self._forks = forks
         self.environment = {**os.environ, **sandbox.environment}
 
-    def start(self, *words: str, **files: Any) -> subprocess.Popen[str]:
+    def start(
+        self, *words: str, fast: bool = False, **files: Any
+    ) -> "Process | subprocess.Popen[str]":
         """Start the command with words and files; a file is JSON, or text as it is."""
         arguments = list(words)
         for name, content in files.items():
@@ -92,10 +98,15 @@ class Connector:
                 path = self._folder / f"{name}.json"
                 path.write_text(content if isinstance(content, str) else json.dumps(content))
                 arguments += [f"--{name}", str(path)]
-        assert COMMAND is not None, "the connector is not installed beside this Python"
+        environment = dict(self.environment)
+        if fast:
+            self._waits.write_text("")
+            environment |= {"WAITS": str(self._waits), "PYTHONPATH": str(SHORTENED_SLEEP)}
+        if self._forks:
+            return self._forks.start(arguments, environment)
         return subprocess.Popen(
-            [COMMAND, *arguments],
-            env=self.environment,
+            [EXECUTABLE, *arguments],
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -104,15 +115,10 @@ class Connector:
 
     def run(self, *words: str, fast: bool = False, **files: Any) -> Output:
         """Run a command to its end; `fast` shortens its sleep and tells how long it would be."""
-        waits = self._folder / "waits"
-        if fast:
-            waits.unlink(missing_ok=True)
-            self.environment["PYTHONPATH"] = str(HERE / "shortened_sleep")
-            self.environment["WAITS"] = str(waits)
-        process = self.start(*words, **files)
+        process = self.start(*words, fast=fast, **files)
         text, _ = process.communicate(timeout=120)
-        slept = waits.read_text().split() if fast and waits.exists() else []
-        return Output(process.returncode, text, [float(seconds) for seconds in slept])
+        waits = self._waits.read_text().split() if fast else []
+        return Output(process.returncode, text, [float(seconds) for seconds in waits])
 
     def read(
         self,
@@ -213,13 +219,26 @@ def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
     return make_sandbox(120)
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def connector(tmp_path: Path, sandbox: Sandbox) -> Connector:
+def connector(tmp_path: Path, sandbox: Sandbox, forks: ForkServer) -> Connector:
     """The connector led to the fixture sandbox."""
-    return Connector(tmp_path, sandbox)
+    return Connector(tmp_path, sandbox, forks)
 
 
 @pytest.fixture
-def lead_to(tmp_path: Path) -> Callable[[Sandbox], Connector]:
+def executable(tmp_path: Path, sandbox: Sandbox) -> Connector:
+    """The same by the real executable: for start-up, signals, closed pipes and exit codes."""
+    return Connector(tmp_path, sandbox, None)
+
+
+@pytest.fixture
+def lead_to(tmp_path: Path, forks: ForkServer) -> Callable[[Sandbox], Connector]:
     """Make a connector that is led to a sandbox of the test's own."""
-    return lambda sandbox: Connector(tmp_path, sandbox)
+    return lambda sandbox: Connector(tmp_path, sandbox, forks)
