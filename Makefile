@@ -6,6 +6,9 @@ BIN := .venv/bin
 SYNC := .venv-sync/bin/python
 PIP := -m pip install --quiet --disable-pip-version-check
 CONFIG ?= secrets/config.json
+# Not in pyproject.toml, where `airbyte-cdk connector test` would obey them, too.
+PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
+	-W error -W "ignore:This class is experimental:DeprecationWarning" # the CDK's own
 PACKAGE := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
 
 help:
@@ -35,7 +38,7 @@ probe: .venv/installed
 	@$(BIN)/python -m probe --config "$(CONFIG)"
 
 test: .venv/installed .venv-sync/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 chaos: .venv/installed
 	@$(BIN)/python -m chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))

@@ -15,6 +15,7 @@ setup(
     extras_require={
         "tests": [
             "pytest>=8",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "requests-mock>=1.12",
             "duckdb==1.4.3",  # these two read what sync/ has written into databases
