@@ -1,6 +1,6 @@
 """The same as the command source-abandoned-carts, from a checkout."""
 
-from source_abandoned_carts.start import start
+from source_abandoned_carts.run import run
 
 if __name__ == "__main__":
-    start()
+    run()

@@ -24,5 +24,5 @@ setup(
         ],
         "lint": ["mypy>=1.11", "ruff>=0.6", "types-jsonschema", "types-requests"],
     },
-    entry_points={"console_scripts": ["source-abandoned-carts=source_abandoned_carts.start:start"]},
+    entry_points={"console_scripts": ["source-abandoned-carts=source_abandoned_carts.run:run"]},
 )

@@ -9,7 +9,7 @@ __all__ = ["SourceAbandonedCarts"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the source when it is asked for, so that the command can see to signals before."""
+    """Import the source when it is first used, so that the command handles signals before."""
     if name != "SourceAbandonedCarts":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from .source import SourceAbandonedCarts  # noqa: PLC0415

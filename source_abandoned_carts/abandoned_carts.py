@@ -1,282 +1,200 @@
-"""The stream abandoned_carts: scans of Snipcart's list, from which old carts are left out.
+"""The stream abandoned_carts: scans of Snipcart's list that emit what changed since the last one.
 
-The API has no "modified since" filter and no order, so a full scan reads the list to its end, and
-passes on only the carts modified since the last full scan. Where the settings want it, narrow scans
-come in between, which ask for a time range only. Which of a cart's dates a range looks at is not
-documented: what they miss, the next full scan passes on.
+Snipcart's API has no "modified since" filter and returns carts in no known order, so a full scan
+reads the whole list. Between full scans, the settings can ask for narrow scans, which read one of
+Snipcart's time ranges. Which date a range filters on is not documented. Therefore a full scan emits
+all carts modified since the previous full scan, whatever the narrow ones have emitted.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 from airbyte_cdk.models import FailureType
 
-from .checkpoint import Checkpoint, Items
-from .http import ApiError
-from .json_text import is_whole
-from .snipcart import ANYTIME, TIME_RANGES, Page, Snipcart, no_new_token
+from .config import Config
+from .engine import Items
+from .http import Clock
+from .json_text import is_encodable
+from .responses import ApiError
+from .snipcart import ANYTIME, TIME_RANGES, Page, Snipcart
 from .timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
 
 logger = logging.getLogger("airbyte.abandoned_carts")
 
-NAME = "abandoned_carts"
-PRIMARY_KEY = "token"
-CURSOR = "modificationDate"
-
-_SCAN = "scan"
-_FULL_SCAN = "full_scan"
-_CARTS_BETWEEN_STATES = 500
 _HOUR = 3_600
-_MARGIN = _HOUR  # by which a time range goes back further than it must
-_NARROWEST = next(iter(TIME_RANGES))
-_FULL_SCAN_IS_DUE = "the whole list is to be read now"
+_LISTING_DELAY = _HOUR  # within which a cart appears on the list after its modification date
+_CARTS_BETWEEN_STATES = 1_000
+_PAGES_BETWEEN_STATES = 20
 
 
 @dataclass(frozen=True)
-class Scan:
-    """The place of an unfinished scan, as the state keeps it.
+class State:
+    """The state of the stream. Dates are RFC 3339 in UTC.
 
-    `token` stands for the next page, None for the first. `filters` is the fingerprint of those it
-    is valid for. `began` is the server's clock when the scan began, `newest` the newest
-    modification date passed on so far, both RFC 3339 in UTC. `time_range` is that of a narrow scan,
-    None in a full one.
+    Carts modified before `cursor` have been emitted. `full_scan_began` and `full_scan_cursor`, the
+    cursor after the last full scan, are kept for narrow scans. The rest is of an unfinished scan:
+    its beginning, the newest modification date up to then, and the token of the next page.
     """
-
-    token: str | None
-    filters: str
-    began: str
-    newest: str | None = None
-    time_range: str | None = None
-
-
-@dataclass(frozen=True)
-class FullScan:
-    """The last full scan, as the state keeps it for the narrow ones, in RFC 3339 in UTC.
-
-    `began` is the server's clock when it began. `cursor` is the modification date from which the
-    next full scan passes carts on, whatever narrow scans have read meanwhile.
-    """
-
-    began: str
-    cursor: str
-
-
-@dataclass(frozen=True)
-class _Past:
-    """What the finished scans have come to: the newest modification date, and the last full one."""
 
     cursor: str | None = None
-    full_scan: FullScan | None = None
+    full_scan_began: str | None = None
+    full_scan_cursor: str | None = None
+    scan_began: str = "1970-01-01T00:00:00Z"
+    scan_newest: str | None = None
+    scan_token: str | None = None
 
 
 class AbandonedCarts:
-    """Reads the carts last modified at or after `start`, RFC 3339 in UTC.
+    """Reads the carts that `api` lists and that were modified at or after the start date."""
 
-    `fingerprint` tells one set of filters from another. Narrow scans are made within
-    `full_scan_hours` of a full one, but not where `own_range`, the filter, is a range already: a
-    cart that they miss might have left it before the next full scan.
-    """
+    name = "abandoned_carts"
+    primary_key = "token"
+    cursor_field = "modificationDate"
 
-    def __init__(
-        self,
-        api: Snipcart,
-        start: str,
-        fingerprint: str,
-        own_range: str = ANYTIME,
-        full_scan_hours: int = 0,
-    ) -> None:
-        self._api = api
-        self._start = start
-        self._fingerprint = fingerprint
-        self._longest_narrow = full_scan_hours * _HOUR if own_range == ANYTIME else 0
+    def __init__(self, api: Snipcart, config: Config) -> None:
+        self.api = api
+        self._start = config.start
+        self._fingerprint = config.fingerprint
+        # With a time range as a filter, a cart could leave the range before the next full scan.
+        may_narrow = config.filters["timeRange"] == ANYTIME
+        self._full_scan_seconds = config.full_scan_hours * _HOUR if may_narrow else 0
 
-    def read(self, state: Mapping[str, Any] | None) -> Items:
-        """Give the carts by pages, and behind the carts they cover the states.
+    def read(self, saved: Mapping[str, Any] | None) -> Items:
+        """Yield the carts page by page, and states behind the carts that they cover.
 
-        `state` is the one last saved, {} where there is none. None asks for a full refresh, which
-        goes by the start date alone and saves no place. Raises ApiError.
+        `saved` is the last state, {} for none. None means a full refresh, which emits all carts
+        since the start date. Raises ApiError.
         """
-        incremental, state = state is not None, state or {}
-        past = _past(state)
-        if past is None:
-            past, state = _Past(), {}
-        page, scan = self._first_page(state, past)
-        if past.cursor is not None and to_epoch(past.cursor) > page.answered_at:
+        state, time_range, first, others = self._begin(self._parse(saved or {}))
+        if state.cursor is not None and to_epoch(state.cursor) > first.clock.received_at:
             logger.warning(
-                f"The saved state of {NAME} lies in the future ({past.cursor}): no carts are read "
-                "and the state is kept. To read all carts again, clear the stream's data."
+                f"The saved state of {self.name} is in the future ({state.cursor}). No carts are "
+                "read, and the state is kept. To read all carts again, clear the stream's data."
             )
-            yield Checkpoint(state)
+            yield dict(saved or {})
             return
-        yield from self._scan(page, scan, past, incremental)
-
-    def _scan(self, page: Page, scan: Scan, past: _Past, incremental: bool) -> Items:
-        if self._longest_narrow:
-            kind = f"a narrow scan, {scan.time_range}" if scan.time_range else "a full scan"
-            logger.info(f"{NAME}: {kind}.")
-        full = scan.time_range is None
-        last = past.full_scan.cursor if full and past.full_scan else past.cursor
-        since = max(sort_key(last or self._start), sort_key(self._start))
-        unfinished = _state(_Past(past.cursor or _oldest(self._start, scan.began), past.full_scan))
-        dated = page.dated
-        token, newest = scan.token, scan.newest
-        seen = {token}
-        unsaved = 0
-        while True:
-            carts = [cart for cart in page.carts if _is_since(cart, since)]
-            newest = _newest(newest, *(cart.get(CURSOR) for cart in carts))
+        is_full = time_range is None
+        since = (state.full_scan_cursor if is_full else None) or state.cursor or self._start
+        threshold = max(sort_key(since), sort_key(self._start))
+        unsaved_carts = unsaved_pages = 0
+        for page in chain([first], others):
+            carts, newest = _select(page, threshold, state)
             yield carts
-            unsaved += len(page.carts)
-            token = page.next_token
-            if token is None:
-                break
-            if token in seen:
-                raise no_new_token()
-            seen.add(token)
-            # One more page like this one would be too many.
-            if incremental and unsaved + len(page.carts) > _CARTS_BETWEEN_STATES:
-                place = Scan(token, self._fingerprint, scan.began, newest, scan.time_range)
-                yield Checkpoint({**unfinished, _SCAN: asdict(place)})
-                unsaved = 0
-            page = self._api.page(token, scan.time_range)
-            # A destination may be slow, and a range's beginning moves with the clock.
-            needed = self._needed_range(page, past)
-            if not _goes_back(scan.time_range, needed):
-                yield from self._scan(*self._begin(needed, past), past, incremental)
-                return
-        # The newest date, but not later than the scan's beginning: what is modified while it runs
-        # may stand on a page already read, and is read next time.
-        reached = newest and _oldest(newest, scan.began)
-        full_scan = past.full_scan
-        if full:
-            cursor = _newest(last, reached)
-            may_follow = cursor and dated and self._longest_narrow
-            full_scan = FullScan(scan.began, cursor) if cursor and may_follow else None
-        yield Checkpoint(_state(_Past(_newest(past.cursor, reached), full_scan)))
+            state = replace(state, scan_newest=newest, scan_token=page.next_token)
+            unsaved_carts += len(page.carts)
+            unsaved_pages += 1
+            # A further page like this one would exceed the number of carts.
+            is_due = unsaved_carts + len(page.carts) > _CARTS_BETWEEN_STATES
+            is_due = is_due or unsaved_pages == _PAGES_BETWEEN_STATES
+            # A narrow scan is short, and a full refresh starts over: neither is resumed.
+            if is_due and page.next_token and is_full and saved is not None:
+                yield self._write(state)
+                unsaved_carts = unsaved_pages = 0
+        yield self._write(self._finished(state, page.clock, is_full))
 
-    def _first_page(self, state: Mapping[str, Any], past: _Past) -> tuple[Page, Scan]:
-        """Take up the scan that the state has a place in, or begin one."""
-        # How far back a range must go, the server's clock tells: the narrowest one is a try.
-        time_range = _NARROWEST if self._longest_narrow and past.full_scan else None
-        if _SCAN in state:
-            scan = _saved_scan(state[_SCAN])
-            if scan is None or scan.filters != self._fingerprint:
-                reason = "it is not one for the filters set now"
-            elif scan.time_range and not time_range:
-                reason = _FULL_SCAN_IS_DUE
-            else:
-                try:
-                    page = self._api.page(scan.token, scan.time_range)
-                    time_range = self._needed_range(page, past)
-                    if _goes_back(scan.time_range, time_range):
-                        return page, scan
-                    reason = "its time range has moved on" if time_range else _FULL_SCAN_IS_DUE
-                except ApiError as error:
-                    if not _is_unknown_place(error):
-                        raise
-                    status = "" if error.status is None else f", HTTP {error.status}"
-                    reason = f"Snipcart gives no page for it{status}"
-            logger.warning(
-                f"The place that the last scan of {NAME} came to cannot be taken up ({reason}): "
-                "the list is read from its beginning. No carts are lost."
-            )
-        return self._begin(time_range, past)
+    def _begin(self, state: State) -> tuple[State, str | None, Page, Iterator[Page]]:
+        """Resume a scan or begin one. Return its time range, its first page and the others too."""
+        if state.scan_token is not None:
+            pages = self.api.pages(state.scan_token)
+            try:
+                return state, None, next(pages), pages
+            except ApiError as error:
+                if error.failure_type == FailureType.config_error:
+                    raise
+                logger.warning(
+                    f"The last scan of {self.name} cannot be resumed, so a new one begins. No "
+                    f"carts are lost. {error.message}"
+                )
+        time_range = self._time_range(state, int(time.time()))
+        pages = self.api.pages(time_range=time_range)
+        first = next(pages)
+        if time_range is not None:
+            # How far back the range has to reach, only the service's clock tells for sure.
+            clock = first.clock
+            needed = self._time_range(state, clock.received_at) if clock.is_service else None
+            if needed is None or TIME_RANGES[needed] > TIME_RANGES[time_range]:
+                time_range = needed
+                pages = self.api.pages(time_range=time_range)
+                first = next(pages)
+        if self._full_scan_seconds:
+            logger.info(f"{self.name}: this scan reads {time_range or 'the whole list'}.")
+        began = from_epoch(first.clock.sent_at)
+        return replace(state, scan_began=began, scan_newest=None), time_range, first, pages
 
-    def _begin(self, time_range: str | None, past: _Past) -> tuple[Page, Scan]:
-        """Begin a scan of a time range, or of a wider one if that turns out to be needed."""
-        page = self._api.page(None, time_range)
-        while not _goes_back(time_range, needed := self._needed_range(page, past)):
-            time_range = needed
-            page = self._api.page(None, time_range)
-        began = from_epoch(page.asked_at)
-        return page, Scan(None, self._fingerprint, began, time_range=time_range)
-
-    def _needed_range(self, page: Page, past: _Past) -> str | None:
-        """Give the narrowest time range that does at the time of a page; None for a full scan."""
-        if not (page.dated and past.cursor and past.full_scan):
+    def _time_range(self, state: State, now: int) -> str | None:
+        """Return the narrowest time range that will do at `now`, Unix seconds; None for all."""
+        if state.cursor is None or state.full_scan_began is None:
             return None
-        since_full_scan = page.answered_at - to_epoch(past.full_scan.began)
-        if not 0 <= since_full_scan < self._longest_narrow:
+        full_scan = to_epoch(state.full_scan_began)
+        if not 0 <= now - full_scan < self._full_scan_seconds:
             return None
-        # From the newest change known, as a cart may come onto the list a while after its change.
-        # In a shop so quiet that no range goes back there: from the full scan, which saw all.
-        since_cursor = page.answered_at - to_epoch(past.cursor)
-        return _narrowest(since_cursor + _MARGIN) or _narrowest(since_full_scan + _MARGIN)
+        seconds = now - max(to_epoch(state.cursor), full_scan - _LISTING_DELAY)
+        return next((name for name, length in TIME_RANGES.items() if seconds <= length), None)
+
+    def _finished(self, state: State, clock: Clock, is_full: bool) -> State:
+        """Return the state after a scan whose last page came at `clock`.
+
+        Its cursor is before all that the scan may have missed: carts modified while it ran, and
+        carts that appear on the list with a delay.
+        """
+        cursor = state.cursor
+        if state.scan_newest is not None:
+            duration = max(0, clock.received_at - to_epoch(state.scan_began))
+            reached = max(0, to_epoch(state.scan_newest) - _LISTING_DELAY - duration)
+            cursor = max(cursor or "", from_epoch(reached), key=sort_key)
+        if not is_full:
+            return State(cursor, state.full_scan_began, state.full_scan_cursor)
+        is_kept = cursor and self._full_scan_seconds and clock.is_service
+        return State(cursor, state.scan_began, cursor) if is_kept else State(cursor)
+
+    def _write(self, state: State) -> dict[str, Any]:
+        if state == State():
+            return {}
+        default = asdict(State())
+        values = {key: value for key, value in asdict(state).items() if value != default[key]}
+        cursor = values.pop("cursor", self._start)
+        settings = {"filters": self._fingerprint, "start": self._start}
+        return {self.cursor_field: cursor, **settings, **values}
+
+    def _parse(self, saved: Mapping[str, Any]) -> State:
+        """Read a saved state, as far as it is valid for the settings."""
+        if self.cursor_field not in saved:
+            return State()
+        values = {key: saved[key] for key in asdict(State()) if key in saved}
+        token = values.pop("scan_token", "")
+        values |= {"cursor": saved[self.cursor_field], "start": saved.get("start", self._start)}
+        dates = {key: date for key, value in values.items() if (date := to_rfc3339(value))}
+        if len(dates) < len(values):
+            logger.warning(f"The saved state of {self.name} is not valid. All carts are read.")
+            return State()
+        start = dates.pop("start")
+        if saved.get("filters", self._fingerprint) != self._fingerprint or start > self._start:
+            logger.info(f"{self.name}: the filters or the start date changed. All carts are read.")
+            return State()
+        state = State(**dates)
+        if start != self._start and state.full_scan_began:
+            state = replace(state, full_scan_began=from_epoch(0))  # the next scan is a full one
+        is_resumable = isinstance(token, str) and token and is_encodable(token)
+        return replace(state, scan_token=token) if is_resumable else state
 
 
-def _narrowest(seconds: int) -> str | None:
-    """Give the narrowest time range that goes back so far, None where there is none."""
-    return next((name for name, length in TIME_RANGES.items() if seconds <= length), None)
+def _select(page: Page, threshold: str, state: State) -> tuple[list[dict[str, Any]], str | None]:
+    """Return the carts of a page to emit, and the newest modification date up to this page.
 
-
-def _goes_back(time_range: str | None, needed: str | None) -> bool:
-    """Tell whether a time range goes back as far as another; None is the whole list."""
-    if time_range is None or needed is None:
-        return time_range is None
-    return TIME_RANGES[time_range] >= TIME_RANGES[needed]
-
-
-def _is_since(cart: Mapping[str, Any], since: str) -> bool:
-    modified = cart.get(CURSOR)
-    return modified is None or sort_key(modified) >= since
-
-
-def _newest(*dates: str | None) -> str | None:
-    return max(filter(None, dates), key=sort_key, default=None)
-
-
-def _oldest(*dates: str) -> str:
-    return min(dates, key=sort_key)
-
-
-def _past(state: Mapping[str, Any]) -> _Past | None:
-    """Read what the finished scans have come to; None where the state cannot be read."""
-    cursor, full_scan = to_rfc3339(state.get(CURSOR)), None
-    unreadable = CURSOR if cursor is None and CURSOR in state else None
-    if cursor is not None and _FULL_SCAN in state:
-        full_scan = _saved_full_scan(state[_FULL_SCAN])
-        if full_scan is None or sort_key(full_scan.cursor) > sort_key(cursor):
-            unreadable = _FULL_SCAN
-    if unreadable:
-        logger.warning(f"The saved {unreadable} of {NAME} is no date; all carts are read again.")
-        return None
-    return _Past(cursor, full_scan)
-
-
-def _saved_full_scan(saved: Any) -> FullScan | None:
-    saved = saved if isinstance(saved, Mapping) else {}
-    began, cursor = to_rfc3339(saved.get("began")), to_rfc3339(saved.get("cursor"))
-    return FullScan(began, cursor) if began and cursor else None
-
-
-def _state(past: _Past) -> dict[str, Any]:
-    """Write what the finished scans have come to as a state."""
-    if past.cursor is None:
-        return {}
-    full_scan = {_FULL_SCAN: asdict(past.full_scan)} if past.full_scan else {}
-    return {CURSOR: past.cursor, **full_scan}
-
-
-def _saved_scan(saved: Any) -> Scan | None:
-    token = saved.get("token") if isinstance(saved, Mapping) else None
-    if not isinstance(token, str) or not token or not is_whole(token):
-        return None
-    began, newest = to_rfc3339(saved.get("began")), to_rfc3339(saved.get("newest"))
-    if began is None:
-        return None
-    time_range = saved.get("time_range")
-    if time_range not in (None, *TIME_RANGES):
-        return None
-    return Scan(token, str(saved.get("filters")), began, newest, time_range)
-
-
-def _is_unknown_place(error: ApiError) -> bool:
-    """Tell whether a page may fail for its token: refused as such, or never given after all tries.
-
-    Wrong keys are configuration errors, and say nothing of the token.
+    `threshold` is the sort key of the oldest date to emit. Carts without a date are always emitted.
     """
-    if error.failure_type == FailureType.system_error:
-        return error.status is not None and 400 <= error.status < 500
-    return bool(error.failure_type == FailureType.transient_error)
+    carts = []
+    newest, limit = state.scan_newest, sort_key(state.scan_began)
+    newest_key = sort_key(newest) if newest else ""
+    for cart in page.carts:
+        modified = cart.get("modificationDate")
+        key = sort_key(modified) if modified else None
+        if key is None or key >= threshold:
+            carts.append(cart)
+        if key is not None and newest_key < key <= limit:
+            newest, newest_key = modified, key
+    return carts, newest

@@ -1,99 +1,115 @@
 """The stream cart_stats: Retargeting's counts of abandoned and recovered carts, by windows."""
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
-from .checkpoint import Checkpoint, Items
+from .config import Config
+from .engine import Items
 from .retargeting import Counts, Retargeting
 from .timestamps import from_epoch, to_epoch, to_rfc3339
 from .windows import DAY, Window, windows
 
 logger = logging.getLogger("airbyte.cart_stats")
 
-NAME = "cart_stats"
-PRIMARY_KEY = "date_from"
-CURSOR = "date_to"
-
 _PARALLEL_REQUESTS = 8
+_WINDOWS_BETWEEN_STATES = 8
 
 
 class CartStats:
-    """Reads the counts of the windows from `start` (RFC 3339 in UTC), from 00:00 of that day.
+    """Reads the counts of all windows since 00:00 UTC of the start date."""
 
-    A window has `window_days` days; those that ended within `lookback_days` before the last sync
-    are read again.
-    """
+    name = "cart_stats"
+    primary_key = "date_from"
+    cursor_field = "date_to"
 
-    def __init__(self, api: Retargeting, start: str, window_days: int, lookback_days: int) -> None:
-        self._api = api
-        self._day = start[: len("2024-01-31")]
-        self._window_days = window_days
-        self._lookback_days = lookback_days
+    def __init__(self, api: Retargeting, config: Config) -> None:
+        self.api = api
+        self._day = config.start[: len("2024-01-31")]
+        self._start = to_epoch(f"{self._day}T00:00:00Z")
+        self._window_days = config.window_days
+        self._lookback = config.lookback_days * DAY
 
-    def read(self, state: Mapping[str, Any] | None, now: int) -> Items:
-        """Give a record for each window up to `now`, in Unix seconds, and behind each a state.
+    def read(self, saved: Mapping[str, Any] | None) -> Items:
+        """Yield a record for each window up to now, and states behind the records they cover.
 
-        `state` is the one last saved, {} where there is none. None asks for a full refresh, which
-        reads all windows. Raises ApiError for the first window that fails, and gives none after it.
+        `saved` is the last state, {} for none. None means a full refresh, which reads all windows.
+        Raises ApiError for the first window that fails, and yields none after it.
         """
-        state = state or {}
-        cursor = to_rfc3339(state.get(CURSOR))
-        if cursor is not None and to_epoch(cursor) > now:
+        saved = saved or {}
+        finished, since = self._parse(saved)
+        now, first, first_counts = self._ask_time(since)
+        if finished is not None and to_epoch(finished) > now:
             logger.warning(
-                f"The saved state of {NAME} lies in the future ({cursor}): no windows are read and "
-                "the state is kept. To read all windows again, clear the stream's data."
+                f"The saved state of {self.name} is in the future ({finished}). No windows are "
+                "read, and the state is kept. To read all windows again, clear the stream's data."
             )
-            yield Checkpoint(state)
+            yield dict(saved)
             return
-        start = to_epoch(f"{self._day}T00:00:00Z")
-        to_read = list(windows(start, self._window_days, now, self._since(state, cursor)))
-        for window, counts in zip(to_read, self._count(to_read), strict=True):
+        todo = list(windows(self._start, self._window_days, now, since))
+        known = [first_counts] if todo and todo[0] == first else []
+        counts = chain(known, self._count(todo[len(known) :]))
+        for number, (window, count) in enumerate(zip(todo, counts, strict=True), start=1):
             date_to = from_epoch(window.last)
             record = {
                 "date_from": from_epoch(window.first),
                 "date_to": date_to,
-                "abandoned": counts.abandoned,
-                "recovered": counts.recovered,
+                "abandoned": count.abandoned,
+                "recovered": count.recovered,
             }
             yield [record]
-            yield Checkpoint(
-                {CURSOR: date_to, "window_days": self._window_days, "start": self._day}
-            )
-        if not to_read:
-            yield Checkpoint(state)
+            if number == len(todo):
+                yield self._state(date_to)
+            elif number % _WINDOWS_BETWEEN_STATES == 0:
+                yield self._state(finished or date_to, reached=date_to)
+        if not todo:
+            yield dict(saved)
 
-    def _since(self, state: Mapping[str, Any], cursor: str | None) -> int | None:
-        """Give the second whose window is the first to be read; None for all history."""
-        if not state:
-            return None
-        saved = (state.get("window_days", self._window_days), state.get("start", self._day))
-        if cursor is None or saved != (self._window_days, self._day):
+    def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int | None]:
+        """Return the end of the last finished sync, RFC 3339 in UTC, and the second to read from.
+
+        None stands for no finished sync, and for reading all history.
+        """
+        if not saved:
+            return None, None
+        date_to, reached = (to_rfc3339(saved.get(key)) for key in (self.cursor_field, "reached"))
+        grid = (saved.get("window_days", self._window_days), saved.get("start", self._day))
+        if date_to is None or grid != (self._window_days, self._day):
             logger.warning(
-                f"The saved state of {NAME} does not fit the windows set now, so all windows are "
-                "read again. Clear the stream's data to be rid of old ones."
+                f"The saved state of {self.name} is for other windows. All windows are read again. "
+                "To remove the old ones, clear the stream's data."
             )
-            return None
-        return to_epoch(cursor) - self._lookback_days * DAY
+            return date_to, None
+        if reached is None:
+            return date_to, to_epoch(date_to) - self._lookback
+        # Before the first sync is finished, both are the same.
+        return None if date_to == reached else date_to, to_epoch(reached) + 1
 
-    def _count(self, to_read: list[Window]) -> Iterator[Counts]:
-        """Ask for windows in parallel and give their counts in order."""
-        failed: list[Window] = []
+    def _state(self, date_to: str, **reached: str) -> dict[str, Any]:
+        grid = {"window_days": self._window_days, "start": self._day}
+        return {self.cursor_field: date_to, **grid, **reached}
 
-        def count(window: Window) -> Counts:
-            # Workers take further windows before the reader comes to the one that failed.
-            if any(window.first > other.first for other in failed):
-                raise CancelledError
-            try:
-                return self._api.counts(window)
-            except BaseException:
-                failed.append(window)
-                raise
+    def _ask_time(self, since: int | None) -> tuple[int, Window, Counts]:
+        """Return the time in Unix seconds, by the service's clock if it tells it.
 
-        pool = ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=NAME)
+        A response is needed for it: the first window to read, and its counts, come along.
+        """
+        now = int(time.time())
+        first = next(windows(self._start, self._window_days, now, since), Window(now - DAY, now))
+        counts = self.api.counts(first)
+        clock = counts.clock
+        if not clock.sent_at <= now <= clock.received_at:
+            now = clock.received_at - 1  # which has been rounded up
+        return now, first, counts
+
+    def _count(self, todo: list[Window]) -> Iterator[Counts]:
+        """Request windows in parallel, and yield their counts in order."""
+        pool = ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=self.name)
         try:
-            yield from pool.map(count, to_read)
+            yield from pool.map(self.api.counts, todo)
         finally:
-            # After a failure not even those are waited for that wait to try again.
+            # After a failure, without the requests under way: they may be waiting for a retry.
             pool.shutdown(wait=False, cancel_futures=True)

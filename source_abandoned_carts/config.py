@@ -1,126 +1,104 @@
-"""The settings: what a person filled in, checked against the form and read into a Config."""
+"""The configuration: the settings that a person entered, checked against the spec."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from jsonschema import Draft7Validator
 
-from .json_text import is_whole
+from .errors import config_error
+from .json_text import is_encodable
+from .timestamps import to_rfc3339
 
-
-class ConfigError(ValueError):
-    """The settings cannot work. The text is a sentence that names the field, and not its value."""
+_FILTERS = {  # Snipcart's query parameters, and the settings that they come from
+    "timeRange": "snipcart_time_range",
+    "minimalValue": "snipcart_minimal_value",
+    "email": "snipcart_email",
+    "productId": "snipcart_product_id",
+    "campaignId": "snipcart_campaign_id",
+}
 
 
 @dataclass(frozen=True)
 class Config:
     """The settings of one connection.
 
-    `start` is RFC 3339 in UTC. `filters` are Snipcart's parameters by their names in the API.
+    `start` is RFC 3339 in UTC. `filters` are Snipcart's query parameters. `page_size` is None if
+    the connector finds it. The other names end in their units.
     """
 
     start: str
     snipcart_api_key: str | None = field(repr=False)
     retargeting_rest_key: str | None = field(repr=False)
     filters: Mapping[str, str] = field(repr=False)
-    page_size: int
+    page_size: int | None
     full_scan_hours: int
     window_days: int
     lookback_days: int
 
     @property
-    def keys(self) -> list[str]:
-        """The secrets among the settings."""
-        return [key for key in (self.snipcart_api_key, self.retargeting_rest_key) if key]
-
-    @property
     def fingerprint(self) -> str:
-        """A short text that differs when the filters do, and does not tell them."""
+        """A short text that changes with the filters and does not disclose them."""
         text = json.dumps(self.filters, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_config(raw: Mapping[str, Any], form: Mapping[str, Any]) -> Config:
-    """Read the settings; `form` is the connectionSpecification of spec.yaml.
+def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
+    """Check the settings; `spec` is the connectionSpecification of spec.yaml.
 
-    An optional field that is null or empty counts as not filled in. Raises ConfigError.
+    A field that is null or empty counts as missing. Raises a config_error that names the field and
+    not its value.
     """
-    given = {}
-    for name, schema in form["properties"].items():
-        value = raw.get(name)
+    values: dict[str, Any] = {}
+    for name, schema in spec["properties"].items():
+        value = settings.get(name)
         if value is None or (isinstance(value, str) and not value.strip()):
-            if name in form["required"]:
-                raise ConfigError(f"“{schema['title']}” ({name}) must be filled in.")
+            if name in spec["required"]:
+                raise config_error(f"“{schema['title']}” ({name}) is missing. Fill it in.")
             value = schema.get("default")
-        elif not Draft7Validator(schema).is_valid(value) or not _can_be_sent(value):
-            raise ConfigError(f"“{schema['title']}” ({name}) must be {_described(schema)}.")
-        given[name] = value
-    if not given["snipcart_api_key"] and not given["retargeting_rest_key"]:
-        titles = " or ".join(
-            f"“{form['properties'][name]['title']}” ({name})"
-            for name in ("snipcart_api_key", "retargeting_rest_key")
-        )
-        raise ConfigError(f"Neither service has a key: fill in {titles}, or both.")
+        elif not Draft7Validator(schema).is_valid(value) or not _is_sendable(value):
+            raise config_error(f"“{schema['title']}” ({name}) must be {_expected(schema)}.")
+        elif schema["type"] == "integer":
+            value = int(value)  # a JSON schema takes 30.0 for an integer
+        values[name] = value
+    keys = ("snipcart_api_key", "retargeting_rest_key")
+    if not any(values[name] for name in keys):
+        titles = " or ".join(f"“{spec['properties'][name]['title']}” ({name})" for name in keys)
+        raise config_error(f"There is no key for either service. Fill in {titles}, or both.")
+    start = to_rfc3339(values["start_date"])
+    if start is None:  # the pattern in the spec accepts a 31st of February
+        title = spec["properties"]["start_date"]["title"]
+        raise config_error(f"“{title}” (start_date) must be a day that exists, from 1970 on.")
+    filters = {name: values[key] for name, key in _FILTERS.items() if values[key] is not None}
     return Config(
-        start=_start(given["start_date"], form["properties"]["start_date"]),
-        snipcart_api_key=given["snipcart_api_key"],
-        retargeting_rest_key=given["retargeting_rest_key"],
-        filters=_filters(given),
-        page_size=int(given["snipcart_page_size"]),
-        full_scan_hours=int(given["snipcart_full_scan_hours"]),
-        window_days=int(given["retargeting_window_days"]),
-        lookback_days=int(given["retargeting_lookback_days"]),
+        start=start,
+        snipcart_api_key=values["snipcart_api_key"],
+        retargeting_rest_key=values["retargeting_rest_key"],
+        filters={name: _parameter(value) for name, value in filters.items()},
+        page_size=values["snipcart_page_size"],
+        full_scan_hours=values["snipcart_full_scan_hours"],
+        window_days=values["retargeting_window_days"],
+        lookback_days=values["retargeting_lookback_days"],
     )
 
 
-def _start(text: str, schema: Mapping[str, Any]) -> str:
-    day = f"{text}T00:00:00Z" if len(text) == len("2024-01-31") else text
-    try:
-        year = datetime.strptime(day, "%Y-%m-%dT%H:%M:%SZ").year
-    except ValueError:  # the pattern lets a 31st of February pass
-        year = 0
-    if year < 1970:
-        raise ConfigError(
-            f"“{schema['title']}” (start_date) must be a day that exists, from 1970 on, written "
-            f"as {schema['pattern_descriptor']}."
-        )
-    return day
+def _parameter(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.15g}"
 
 
-def _filters(given: Mapping[str, Any]) -> dict[str, str]:
-    filters = {
-        "timeRange": given["snipcart_time_range"],
-        "minimalValue": given["snipcart_minimal_value"],
-        "email": given["snipcart_email"],
-        "productId": given["snipcart_product_id"],
-        "campaignId": given["snipcart_campaign_id"],
-    }
-    return {name: _text(value) for name, value in filters.items() if value is not None}
-
-
-def _text(value: str | float) -> str:
+def _is_sendable(value: Any) -> bool:
     if isinstance(value, str):
-        return value
-    return f"{value:f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+        return is_encodable(value)
+    return not isinstance(value, float) or abs(value) < 1e15  # which NaN is not
 
 
-def _can_be_sent(value: Any) -> bool:
-    if isinstance(value, str):
-        return is_whole(value)
-    return not isinstance(value, float) or abs(value) < 1e15  # NaN is not, and is no number
-
-
-def _described(schema: Mapping[str, Any]) -> str:
+def _expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     if "pattern_descriptor" in schema:
         return f"written as {schema['pattern_descriptor']}"
     if schema["type"] == "integer":
         return f"a whole number from {schema['minimum']} to {schema['maximum']}"
-    if schema["type"] == "number":
-        return f"a number, {schema['minimum']} or more"
-    return "text"
+    return f"a number, {schema['minimum']} or more" if schema["type"] == "number" else "text"

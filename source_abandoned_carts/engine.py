@@ -1,96 +1,83 @@
-"""Our streams in the CDK's concurrent engine: one partition each, read at once, told in order."""
+"""Run the streams in the CDK's concurrent engine: one partition each, all at once."""
 
 import logging
-import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from queue import Queue
+from collections.abc import Iterator, Mapping
+from queue import Empty, Queue
 from typing import Any
 
-from airbyte_cdk.models import (
-    AirbyteMessage,
-    AirbyteStateBlob,
-    AirbyteStateMessage,
-    AirbyteStateType,
-    AirbyteStreamState,
-    FailureType,
-    StreamDescriptor,
-    Type,
-)
+from airbyte_cdk.models import AirbyteLogMessage, AirbyteMessage, Level, Type
 from airbyte_cdk.sources.concurrent_source.concurrent_source import ConcurrentSource
+from airbyte_cdk.sources.connector_state_manager import ConnectorStateManager
 from airbyte_cdk.sources.message import InMemoryMessageRepository
 from airbyte_cdk.sources.message.concurrent_repository import ConcurrentMessageRepository
-from airbyte_cdk.sources.streams.concurrent.cursor import Cursor, CursorField
+from airbyte_cdk.sources.streams.concurrent.cursor import FinalStateCursor
 from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.streams.concurrent.partitions.partition import Partition
 from airbyte_cdk.sources.streams.concurrent.partitions.partition_generator import PartitionGenerator
-from airbyte_cdk.sources.streams.concurrent.partitions.types import QueueItem
 from airbyte_cdk.sources.types import Record
 from airbyte_cdk.sources.utils.slice_logger import DebugSliceLogger
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .checkpoint import Checkpoint, Items
+from .errors import unexpected_error
 
-Reader = Callable[[], Items]
+_SILENCE = 60  # seconds after which a log line shows that the sync is alive
+_PAGES_AHEAD = 1  # of a slow destination; more would only fill the memory
 
-logger = logging.getLogger("airbyte.engine")
-
-_BETWEEN_PROGRESS = 10  # seconds
-_PAGES_AHEAD = 1  # of a slow destination; the CDK's own 10,000 records would only fill the memory
-
-
-def make_stream(
-    name: str,
-    read: Reader,
-    *,
-    json_schema: Mapping[str, Any],
-    primary_key: str | None = None,
-    cursor: str | None = None,
-) -> DefaultStream:
-    """Make a stream for the engine; `read` is called in one of its threads."""
-    return DefaultStream(
-        partition_generator=_OnePartition(name, read),
-        name=name,
-        json_schema=json_schema,
-        primary_key=[primary_key] if primary_key else [],
-        cursor_field=CursorField(cursor) if cursor else None,
-        logger=logging.getLogger("airbyte"),
-        cursor=_NoCursor(),
-    )
+Items = Iterator[list[dict[str, Any]] | dict[str, Any]]
+"""What a stream yields: a list is a page of records, a dict a state that covers all before it."""
 
 
-def run(streams: list[DefaultStream], logger: logging.Logger) -> Iterator[AirbyteMessage]:
-    """Read all streams at once. One that fails leaves the others whole and fails the run."""
+def run(
+    streams: Mapping[str, Items], states: ConnectorStateManager, logger: logging.Logger
+) -> Iterator[AirbyteMessage]:
+    """Read all streams at once. A stream that fails leaves the others whole and fails the run."""
     if not streams:
-        return  # the engine would wait for ever
-    # States and warnings take the same queue as the records: none may overtake what it covers.
-    queue = _PagesQueue(maxsize=_PAGES_AHEAD)
+        return  # the engine would wait forever
+    # Records and states take the same queue, so that no state overtakes what it covers.
+    queue = _PageQueue(maxsize=_PAGES_AHEAD)
+    messages = ConcurrentMessageRepository(queue, InMemoryMessageRepository())
     engine = ConcurrentSource.create(
         num_workers=len(streams) + 1,
         initial_number_of_partitions_to_generate=len(streams),
         logger=logger,
         slice_logger=DebugSliceLogger(),
-        message_repository=ConcurrentMessageRepository(queue, InMemoryMessageRepository()),
+        message_repository=messages,
         queue=queue,
     )
-    yield from engine.read(list(streams))
+    yield from engine.read(
+        [
+            DefaultStream(
+                partition_generator=_WholeStream(name, items, states),
+                name=name,
+                json_schema={},
+                primary_key=[],
+                cursor_field=None,
+                logger=logger,
+                cursor=_NoCursor(name, None, messages),
+            )
+            for name, items in streams.items()
+        ]
+    )
 
 
-class _PagesQueue(Queue[Any]):
-    """Takes the records by pages, and gives them one by one as the engine wants them.
+class _PageQueue(Queue[Any]):
+    """Takes records in pages and returns them one by one, as the engine wants them.
 
-    One by one on both sides, the two threads would wake each other for each record, which takes
-    longer than reading its JSON. Only the engine's own thread takes from the queue.
+    Two threads that wake each other for each record would cost more than reading its JSON.
     """
 
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
-        self._page: deque[QueueItem] = deque()
+        self._page: deque[Any] = deque()  # used by the engine's own thread only
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         while not self._page:
-            item = super().get(block, timeout)
+            try:
+                item = super().get(block, _SILENCE)
+            except Empty:
+                log = AirbyteLogMessage(level=Level.INFO, message="Waiting for the next response.")
+                return AirbyteMessage(type=Type.LOG, log=log)
             if not isinstance(item, list):
                 return item
             self._page.extend(item)
@@ -100,32 +87,30 @@ class _PagesQueue(Queue[Any]):
         return not self._page and super().empty()
 
 
-class _OnePartition(PartitionGenerator, Partition):
-    """A whole stream as the one partition of itself."""
+class _WholeStream(PartitionGenerator, Partition):
+    """A stream as the only partition of itself."""
 
-    def __init__(self, name: str, read: Reader) -> None:
+    def __init__(self, name: str, items: Items, states: ConnectorStateManager) -> None:
         self._name = name
-        self._read = read
+        self._items = items
+        self._states = states
 
     def generate(self) -> Iterator[Partition]:
         yield self
 
-    def read(self) -> Iterator[Any]:  # lists of records, and states, for our queue
-        given, told_at = 0, time.monotonic()
+    def read(self) -> Iterator[Any]:
+        """Yield pages of records and states for the queue."""
         try:
-            for item in self._read():
-                if isinstance(item, Checkpoint):
-                    yield self._state(item)
-                    continue
-                yield [_Record(data, self._name) for data in item]
-                given += len(item)
-                if time.monotonic() - told_at >= _BETWEEN_PROGRESS:
-                    logger.info(f"{self._name}: {given:,} records so far.")
-                    told_at = time.monotonic()
+            for item in self._items:
+                if isinstance(item, dict):
+                    self._states.update_state_for_stream(self._name, None, item)
+                    yield self._states.create_state_message(self._name, None)
+                else:
+                    yield [_Record(data, self._name) for data in item]
         except AirbyteTracedException:
             raise
         except Exception as error:
-            raise defect(self._name, error) from None
+            raise unexpected_error(self._name, error) from None
 
     def to_slice(self) -> None:
         return None
@@ -136,45 +121,12 @@ class _OnePartition(PartitionGenerator, Partition):
     def __hash__(self) -> int:
         return hash(self._name)
 
-    def _state(self, checkpoint: Checkpoint) -> Any:
-        state = AirbyteStreamState(
-            stream_descriptor=StreamDescriptor(name=self._name),
-            stream_state=AirbyteStateBlob(dict(checkpoint.state)),
-        )
-        return AirbyteMessage(
-            type=Type.STATE,
-            state=AirbyteStateMessage(type=AirbyteStateType.STREAM, stream=state),
-        )
-
 
 class _Record(Record):
     def __bool__(self) -> bool:
-        return True  # the engine stops at the first thing that is false, such as an empty record
+        return True  # the engine stops at the first false item, such as an empty record
 
 
-class _NoCursor(Cursor):
-    """Nothing to do: the streams give their states themselves, between their records."""
-
-    @property
-    def state(self) -> MutableMapping[str, Any]:
-        return {}
-
-    def observe(self, record: Record) -> None: ...
-
-    def close_partition(self, partition: Partition) -> None: ...
-
-    def ensure_at_least_one_state_emitted(self) -> None: ...
-
-    def should_be_synced(self, record: Record) -> bool:
-        return True
-
-
-def defect(what: str, error: Exception) -> AirbyteTracedException:
-    """Tell of an error nobody foresaw, by its place alone: its text may quote customers' data."""
-    kind = type(error).__name__
-    return AirbyteTracedException(
-        message=f"{what} stopped at a defect of the connector ({kind}). Please report this to its "
-        "maintainers, with the log of the sync.",
-        internal_message=f"{kind} at\n{''.join(traceback.format_tb(error.__traceback__))}",
-        failure_type=FailureType.system_error,
-    )
+class _NoCursor(FinalStateCursor):
+    def ensure_at_least_one_state_emitted(self) -> None:
+        """Emit none: the streams yield their states themselves, between their records."""

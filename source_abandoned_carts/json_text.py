@@ -1,52 +1,32 @@
-"""JSON as the APIs send it, read into values that any JSON writer can write."""
+"""Read JSON as the APIs send it into values that every JSON writer can write."""
 
 import json
-import math
 import re
 from typing import Any
 
 import orjson
 
-INVALID = object()
-"""What `parse` gives for text that is not JSON."""
-
-_HALF_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(content: bytes) -> Any:
-    """Read a JSON text; INVALID where it is none.
+    """Return the value of a JSON text; raise ValueError if it is none.
 
-    Halves of emoji, which customers' texts hold and which many JSON readers refuse, become U+FFFD.
-    Numbers beyond 64 bits become floating, and null where no floating number is that large.
+    Unpaired surrogates, which some JSON writers refuse, become U+FFFD. Integers beyond 64 bits
+    become floating-point numbers.
     """
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
         pass
     try:
-        value = json.loads(
-            content, parse_int=_integer, parse_float=_floating, parse_constant=_refuse
-        )
-        # All pairs are joined by now: what is left are halves.
-        return orjson.loads(_HALF_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False)))
-    except (ValueError, RecursionError):
-        return INVALID
+        # json accepts unpaired surrogates, which orjson refuses, and joins the pairs.
+        text = json.dumps(json.loads(content), ensure_ascii=False)
+        return orjson.loads(_SURROGATE.sub("\ufffd", text))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
-def is_whole(text: str) -> bool:
-    """Tell whether a text can be sent: halves of emoji have no place in UTF-8."""
-    return not _HALF_SURROGATE.search(text)
-
-
-def _integer(digits: str) -> int | float | None:
-    # Python refuses to read very long integers; 300 digits are still within a floating number.
-    return int(digits) if len(digits) <= 300 else _floating(digits)
-
-
-def _floating(digits: str) -> float | None:
-    number = float(digits)
-    return number if math.isfinite(number) else None
-
-
-def _refuse(name: str) -> None:
-    raise ValueError("NaN and Infinity are not JSON")
+def is_encodable(text: str) -> bool:
+    """Tell whether a text can be sent: UTF-8 has no unpaired surrogates."""
+    return not _SURROGATE.search(text)

@@ -4,107 +4,83 @@ Source: Retargeting's documentation, "API For Partners", "Shopping Carts", GET /
 """
 
 import re
-from dataclasses import dataclass
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 from airbyte_cdk.models import FailureType
 
-from . import json_text
-from .http import Answer, ApiError, NoAuth, Patience, Problem, Service, base_url
-from .windows import Window
+from .config import Config
+from .http import Client, Clock, RetryPolicy
+from .responses import REPORT, ApiError, Verdict, error_texts
+from .windows import DAY, Window
 
-URL_VARIABLE = "RETARGETING_API_URL"
-URL = "https://api.retargeting.app/v1/partners-api"
-
-_KEY_PLACE = "Retargeting's dashboard, Settings → Integration → REST API Key"
-_ADVICE = dict.fromkeys((401, 403), f"Check the REST API key: copy it again from {_KEY_PLACE}.")
+_COPY_KEY = "Copy it again from Retargeting's dashboard, Settings → Integration → REST API Key."
 
 
-@dataclass(frozen=True)
-class Counts:
-    """The shopping carts abandoned and recovered in a window, as Retargeting counts them."""
+class Counts(NamedTuple):
+    """How many carts were abandoned and recovered in a window, and when the response came."""
 
     abandoned: int
     recovered: int
+    clock: Clock
 
 
-class Retargeting:
-    """The cart statistics of one account."""
+class Retargeting(Client):
+    """The cart statistics of one account. The credential is a parameter of each request."""
 
-    def __init__(self, key: str, patience: Patience) -> None:
-        self._key = key
-        self._service = Service(
-            "Retargeting",
-            base_url(URL_VARIABLE, URL),
-            auth=NoAuth(),
-            advice=_ADVICE,
-            secret=key,
-            patience=patience,
-            refusal=_refusal,
-        )
+    name = "Retargeting"
+    advice = dict.fromkeys((401, 403), f"Check the REST API key. {_COPY_KEY}")
+    url_variable = "RETARGETING_API_URL"
+    default_url = "https://api.retargeting.app/v1/partners-api"
+
+    def __init__(self, config: Config, policy: RetryPolicy) -> None:
+        super().__init__(config.retargeting_rest_key or "", policy)
+
+    def check(self) -> None:
+        """Request the counts of the last day; raise ApiError if that fails."""
+        now = int(time.time())
+        self.counts(Window(now - DAY, now))
 
     def counts(self, window: Window) -> Counts:
-        """Give the counts of a window of at most 30 days.
+        """Return the counts of a window of at most 30 days.
 
-        Raises ApiError, also for an answer that lacks one of the numbers: never a wrong zero.
+        Raises ApiError, also for a response without two whole numbers.
         """
-        params = {
-            "rest_key": self._key,
-            "date_from": str(window.first),
-            "date_to": str(window.last),
-        }
-        body = self._service.get("/shopping-carts", params).body
-        data = body.get("data")
+        params = {"date_from": str(window.first), "date_to": str(window.last)}
+        content, clock = self.get("/shopping-carts", {"rest_key": self.secret, **params})
+        data = content.get("data")
         data = data if isinstance(data, dict) else {}
-        abandoned, recovered = _whole(data.get("abandoned")), _whole(data.get("recovered"))
+        abandoned, recovered = _count(data.get("abandoned")), _count(data.get("recovered"))
         if abandoned is None or recovered is None:
             raise ApiError(
-                "Retargeting's answer lacks the numbers of abandoned and recovered carts. "
-                "Retargeting may have changed its API: please report this to the connector's "
-                "maintainers."
+                "Retargeting's response lacks the numbers of abandoned and recovered carts. "
+                f"Retargeting may have changed its API. {REPORT}"
             )
-        return Counts(abandoned, recovered)
+        return Counts(abandoned, recovered, clock)
 
+    def judge_body(self, status: int, content: Any) -> Verdict | None:
+        """Find the errors that Retargeting reports in a body, whatever the HTTP status.
 
-def _refusal(answer: Answer) -> Problem | None:
-    """Find the refusals that Retargeting puts into the body, under whatever HTTP status.
-
-    A wrong key and an inactive account come before the status, a passing error and all others
-    behind it: None leaves the answer to be judged by its status.
-    """
-    body = answer.body
-    if body is json_text.INVALID or (isinstance(body, dict) and body.get("status") == "success"):
+        A wrong key and an inactive account go before the status. None leaves the rest to it.
+        """
+        if isinstance(content, dict) and content.get("status") == "success":
+            return None
+        text = "; ".join(error_texts(content)).lower()
+        if "incorrect rest key" in text:
+            return Verdict("does not know the REST API key", FailureType.config_error, _COPY_KEY)
+        if "account is not active" in text:
+            what_to_do = "Reactivate the account, or remove the REST API key from the settings."
+            return Verdict("reports an inactive account", FailureType.config_error, what_to_do)
+        if "something went wrong" in text and status not in (401, 403):
+            return Verdict("could not answer", FailureType.transient_error)
+        if 200 <= status < 300:
+            return Verdict("did not return the cart statistics", FailureType.system_error, REPORT)
         return None
-    # Looked for in the answer as it came: what is fit to be shown may lack what is a key.
-    said = answer.text.lower()
-    if "incorrect rest key" in said:
-        return Problem(
-            f"Retargeting does not know the REST API key ({answer.told}). Copy it again from "
-            f"{_KEY_PLACE}.",
-            FailureType.config_error,
-        )
-    if "account is not active" in said:
-        return Problem(
-            f"The Retargeting account is not active ({answer.told}). Retargeting answers only for "
-            "accounts that are paid, in payment error or suspended: reactivate the account, or "
-            "remove the REST API key from the source's settings.",
-            FailureType.config_error,
-        )
-    if "something went wrong" in said and answer.status not in (401, 403):
-        return Problem(
-            f"Retargeting could not answer ({answer.told}).", FailureType.transient_error
-        )
-    if answer.ok:
-        return Problem(
-            f"Retargeting did not give the cart statistics ({answer.told}). Please report this to "
-            "the connector's maintainers."
-        )
-    return None
 
 
-def _whole(value: Any) -> int | None:
-    """Give a count, also one written as text or with empty decimals; None for all else."""
+def _count(value: Any) -> int | None:
+    """Return a count, which may be a text or end in ".0"; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
-    match = re.fullmatch(r"([0-9]{1,18})(\.0*)?", str(value).strip(), re.ASCII)
+    match = re.fullmatch(r"([0-9]{1,18})(\.0*)?", str(value).strip())
     return int(match[1]) if match else None

@@ -3,20 +3,23 @@
 Source: Snipcart's documentation, "API: abandoned carts", GET /carts/abandoned.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-from . import timestamps
-from .http import ApiError, BasicAuth, Patience, Service, base_url
+from requests.auth import HTTPBasicAuth
+
+from .config import Config
+from .http import Client, Clock, RetryPolicy
+from .responses import REPORT, ApiError
+from .timestamps import to_rfc3339
 from .windows import DAY
 
-URL_VARIABLE = "SNIPCART_API_URL"
-URL = "https://app.snipcart.com/api"
+logger = logging.getLogger("airbyte.snipcart")
 
 ANYTIME = "Anytime"
-# The other time ranges, each within the next, and how many seconds they go back for sure: how long
-# a month is, the document does not say.
+# The other time ranges, each within the next, and how many seconds each surely covers: the document
+# does not say how long a month is.
 TIME_RANGES = {
     "LessThan4Hours": 4 * 3_600,
     "LessThanADay": DAY,
@@ -24,127 +27,126 @@ TIME_RANGES = {
     "LessThanAMonth": 28 * DAY,
 }
 
+_FIRST_LIMIT = 50  # carts per page, as in the document's example of a request
+_MAX_LIMIT = 500  # carts per page; more would only use more memory
+
 _CART_DATES = ("creationDate", "modificationDate", "completionDate")
 _ITEM_DATES = ("addedOn", "modificationDate")
 
 _ADVICE = {
-    401: (
-        "The secret API key was not accepted. Copy it again from Snipcart's dashboard, Account → "
-        "API keys → Secret, and mind that Test and Live mode have keys of their own."
-    ),
-    403: (
-        "Either the secret API key belongs to the other mode (Test and Live have keys of their "
-        "own), or the Snipcart account does not include abandoned carts. See Account → API keys "
-        "in Snipcart's dashboard, or ask Snipcart's support about the account."
-    ),
+    401: "Copy the secret API key again from Snipcart's dashboard, Account → API keys → Secret.",
+    403: "Either the key is for the other mode (Test and Live have different keys), or the account "
+    "does not include abandoned carts. If both are right, ask Snipcart's support.",
 }
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page of the list; `next_token` is None on the last.
+class Page(NamedTuple):
+    """A page of the list, and when it came. `next_token` is None on the last one.
 
-    Each cart is a JSON object with its date-times as RFC 3339 in UTC, or null where they cannot be
-    read. For `asked_at` and `answered_at`, Unix seconds, and `dated` see http.Answer.
+    `carts` are as the API returns them, but each date is RFC 3339 in UTC, or null if it cannot be
+    read.
     """
 
     carts: list[dict[str, Any]]
     next_token: str | None
-    asked_at: int
-    answered_at: int
-    dated: bool
+    clock: Clock
 
 
-class Snipcart:
-    """The abandoned carts of one account in one mode, under one set of filters.
+class Snipcart(Client):
+    """The abandoned carts of one account in one mode, selected by the filters of a Config."""
 
-    The filters go along with every page: whether a continuation token remembers them is not
-    documented.
-    """
+    name = "Snipcart"
+    advice = _ADVICE
+    url_variable = "SNIPCART_API_URL"
+    default_url = "https://app.snipcart.com/api"
 
-    def __init__(
-        self, key: str, filters: Mapping[str, str], page_size: int, patience: Patience
-    ) -> None:
-        self._filters = filters
-        self._page_size = page_size
-        self._service = Service(
-            "Snipcart",
-            base_url(URL_VARIABLE, URL),
-            auth=BasicAuth(key),
-            advice=_ADVICE,
-            secret=key,
-            patience=patience,
-        )
+    def __init__(self, config: Config, policy: RetryPolicy) -> None:
+        key = config.snipcart_api_key or ""
+        # As bytes, because requests would encode a text in latin-1.
+        super().__init__(key, policy, HTTPBasicAuth(key.encode(), b""))
+        self._filters = config.filters
+        self._page_size = config.page_size
 
     def check(self) -> None:
-        """Ask for one cart; raise ApiError when that fails."""
-        self._get(None, 1, None)
+        """Request one cart; raise ApiError if that fails."""
+        self._page(None, None, limit=1)
 
-    def page(self, token: str | None, time_range: str | None = None) -> Page:
-        """Give the page that a continuation token stands for, the first one for None.
+    def pages(self, token: str | None = None, time_range: str | None = None) -> Iterator[Page]:
+        """Read the list page by page, from the page of a continuation token or from the first.
 
-        `time_range` takes the place of the one among the filters.
-        Raises ApiError, also for an answer without a list of carts or without a way on: an empty
-        list would look like a shop that lost no carts.
+        `time_range` replaces the one among the filters. Raises ApiError, also for a response that
+        is not a page: an empty list would look like a shop that loses no carts.
         """
-        return self._get(token, self._page_size, time_range)
+        limit = self._page_size or _FIRST_LIMIT
+        smaller_limits: list[int] = []  # those that worked, the smallest first
+        may_grow = self._page_size is None
+        seen = {token}
+        while True:
+            try:
+                page = self._page(token, time_range, limit, is_increased=bool(smaller_limits))
+                if page.next_token and page.next_token in seen:
+                    raise _not_a_page()
+            except ApiError as error:
+                if not smaller_limits or error.status in (401, 403, 429):
+                    raise
+                if may_grow:
+                    logger.info(
+                        f"A request for {limit} carts failed. {error.message} The scan goes on "
+                        f"with {smaller_limits[-1]} per page."
+                    )
+                may_grow = False
+                limit = smaller_limits.pop()
+                continue
+            yield page
+            token = page.next_token
+            if token is None:
+                return
+            seen.add(token)
+            if may_grow and limit < _MAX_LIMIT and len(page.carts) >= limit:
+                smaller_limits.append(limit)
+                limit = min(2 * limit, _MAX_LIMIT)
 
-    def _get(self, token: str | None, limit: int, time_range: str | None) -> Page:
-        params = {"limit": str(limit), **self._filters}
+    def _page(
+        self, token: str | None, time_range: str | None, limit: int, is_increased: bool = False
+    ) -> Page:
+        params = {"limit": str(limit), **self._filters}  # a token may not remember the filters
         if time_range is not None:
             params["timeRange"] = time_range
         if token is not None:
             params["continuationToken"] = token
-        answer = self._service.get("/carts/abandoned", params)
-        body = answer.body
-        carts = body.get("items") if isinstance(body, dict) else None
+        content, clock = self.get("/carts/abandoned", params, only_rate_limits=is_increased)
+        if not isinstance(content, dict):
+            raise _not_a_page()
+        carts, more = content.get("items"), content.get("hasMoreResults")
+        token = content.get("continuationToken")
         if not isinstance(carts, list) or not all(isinstance(cart, dict) for cart in carts):
-            raise _unusable("a list of carts")
-        more = body.get("hasMoreResults")
-        if not isinstance(more, bool):
-            raise _unusable("whether more carts follow")
+            raise _not_a_page()
+        # The document's table calls the token an integer, its example shows a text.
+        is_token = isinstance(token, (str, int)) and token not in ("", True, False)
+        if not isinstance(more, bool) or (more and not is_token):
+            raise _not_a_page()
         for cart in carts:
-            _write_dates(cart)
-        return Page(
-            carts=carts,
-            next_token=_token(body) if more else None,
-            asked_at=answer.asked_at,
-            answered_at=answer.answered_at,
-            dated=answer.dated,
-        )
+            normalize_dates(cart)
+        return Page(carts, str(token) if more else None, clock)
 
 
-def no_new_token() -> ApiError:
-    """Give the error for a page that says more carts follow, and gives no new token for them."""
-    return _unusable("a new continuation token, though more carts follow")
-
-
-def _unusable(missing: str) -> ApiError:
-    return ApiError(
-        f"Snipcart's answer lacks {missing}, so the list of abandoned carts cannot be read to its "
-        "end. Snipcart may have changed its API: please report this to the connector's maintainers."
-    )
-
-
-def _token(body: Mapping[str, Any]) -> str:
-    token = body.get("continuationToken")
-    # The document's table calls it an integer, its example shows a text.
-    if isinstance(token, int) and not isinstance(token, bool):
-        return str(token)
-    if isinstance(token, str) and token:
-        return token
-    raise no_new_token()
-
-
-def _write_dates(cart: dict[str, Any]) -> None:
+def normalize_dates(cart: dict[str, Any]) -> None:
+    """Convert the dates of a cart and its items to RFC 3339 in UTC, in place."""
     items = cart.get("items")
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict):
-            _write(item, _ITEM_DATES)
-    _write(cart, _CART_DATES)
+            _convert(item, _ITEM_DATES)
+    _convert(cart, _CART_DATES)
 
 
-def _write(record: dict[str, Any], names: tuple[str, ...]) -> None:
+def _convert(record: dict[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
         if name in record:
-            record[name] = timestamps.to_rfc3339(record[name])
+            record[name] = to_rfc3339(record[name])
+
+
+def _not_a_page() -> ApiError:
+    return ApiError(
+        "Snipcart's response is not a page of carts: it lacks a list of carts, whether more carts "
+        f"follow, or a new continuation token. Snipcart may have changed its API. {REPORT}"
+    )

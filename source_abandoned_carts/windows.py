@@ -15,10 +15,10 @@ class Window:
 
 
 def windows(start: int, days: int, now: int, since: int | None = None) -> Iterator[Window]:
-    """Give the windows of `days` days that follow one another from `start`, up to `now`.
+    """Yield the windows of `days` days that follow one another from `start` to `now`.
 
-    Each ends on the second before the next starts; the last one, still running, ends now. With
-    `since`, those before the window that holds that second are left out: windows are counted from
+    Each ends on the second before the next one starts; the last one is still running and ends now.
+    With `since`, the first one is the window that holds that second. Windows are counted from
     `start` all the same, so each keeps its first second from sync to sync.
     """
     size = days * DAY

@@ -1,0 +1,78 @@
+"""The commands of the Airbyte protocol, with sentences for failures and without files on the disk.
+
+The CDK's own entry point makes a temporary folder, which a signal leaves behind, and may end a
+check without a status.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from airbyte_cdk.entrypoint import AirbyteEntrypoint
+from airbyte_cdk.logger import is_platform_debug_log_enabled
+from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from .errors import config_error, unexpected_error
+from .source import SourceAbandonedCarts
+
+_T = TypeVar("_T")
+
+
+def run(arguments: argparse.Namespace) -> bool:
+    """Print the messages of a command, one JSON object per line. Return whether it succeeded."""
+    try:
+        for message in _messages(arguments):
+            _print(message)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if not isinstance(error, AirbyteTracedException):
+            error = unexpected_error("The command", error)
+        if arguments.command == "check":
+            _print(_status(AirbyteConnectionStatus(status=Status.FAILED, message=str(error))))
+        _print(error.as_sanitized_airbyte_message())
+        return False
+    return True
+
+
+def _messages(arguments: argparse.Namespace) -> Iterator[AirbyteMessage]:
+    source = SourceAbandonedCarts()
+    entrypoint = AirbyteEntrypoint(source)
+    if not arguments.command:
+        raise config_error("There is no command. Use spec, check, discover or read.")
+    if arguments.debug or is_platform_debug_log_enabled():
+        logging.getLogger("airbyte").setLevel(logging.DEBUG)
+    spec = source.spec(entrypoint.logger)
+    if arguments.command == "spec":
+        yield AirbyteMessage(type=Type.SPEC, spec=spec)
+        return
+    config = _load("configuration", arguments.config, source.read_config)
+    if arguments.command == "check":
+        yield _status(source.check(entrypoint.logger, config))
+    elif arguments.command == "discover":
+        catalog = source.discover(entrypoint.logger, config)
+        yield AirbyteMessage(type=Type.CATALOG, catalog=catalog)
+    else:
+        configured = _load("catalog", arguments.catalog, source.read_catalog)
+        state = _load("state", arguments.state, source.read_state)
+        yield from entrypoint.read(spec, config, configured, state)
+
+
+def _print(message: AirbyteMessage) -> None:
+    sys.stdout.write(f"{AirbyteEntrypoint.airbyte_message_to_string(message)}\n")
+
+
+def _status(status: AirbyteConnectionStatus) -> AirbyteMessage:
+    return AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
+
+
+def _load(what: str, path: str, read: Callable[[str], _T]) -> _T:
+    try:
+        return read(path)
+    except OSError as error:
+        raise config_error(f"The {what} file {path} cannot be read: {error.strerror}.") from None
+    except Exception:  # whose text may quote the file
+        raise config_error(f"The {what} file {path} does not hold a {what} in JSON.") from None
