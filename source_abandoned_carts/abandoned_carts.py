@@ -7,7 +7,6 @@ all carts modified since the previous full scan, whatever the narrow ones have e
 """
 
 import logging
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
@@ -109,30 +108,29 @@ class AbandonedCarts:
                     f"The last scan of {self.name} cannot be resumed, so a new one begins. No "
                     f"carts are lost. {error.message}"
                 )
-        time_range = self._time_range(state, int(time.time()))
+        can_narrow = self._full_scan_seconds and state.full_scan_began
+        time_range = next(iter(TIME_RANGES)) if can_narrow else None
         pages = self.api.pages(time_range=time_range)
         first = next(pages)
-        if time_range is not None:
-            # How far back the range has to reach, only the service's clock tells for sure.
-            clock = first.clock
-            needed = self._time_range(state, clock.received_at) if clock.is_service else None
-            if needed is None or TIME_RANGES[needed] > TIME_RANGES[time_range]:
-                time_range = needed
-                pages = self.api.pages(time_range=time_range)
-                first = next(pages)
+        # The narrowest range was a guess: the service's clock tells how far back it has to reach.
+        needed = self._time_range(state, first.clock)
+        if needed != time_range:
+            time_range = needed
+            pages = self.api.pages(time_range=time_range)
+            first = next(pages)
         if self._full_scan_seconds:
             logger.info(f"{self.name}: this scan reads {time_range or 'the whole list'}.")
         began = from_epoch(first.clock.sent_at)
         return replace(state, scan_began=began, scan_newest=None), time_range, first, pages
 
-    def _time_range(self, state: State, now: int) -> str | None:
-        """Return the narrowest time range that will do at `now`, Unix seconds; None for all."""
-        if state.cursor is None or state.full_scan_began is None:
+    def _time_range(self, state: State, clock: Clock) -> str | None:
+        """Return the narrowest time range that will do at a time; None for the whole list."""
+        if state.cursor is None or state.full_scan_began is None or not clock.is_service:
             return None
         full_scan = to_epoch(state.full_scan_began)
-        if not 0 <= now - full_scan < self._full_scan_seconds:
+        if not 0 <= clock.received_at - full_scan < self._full_scan_seconds:
             return None
-        seconds = now - max(to_epoch(state.cursor), full_scan - _LISTING_DELAY)
+        seconds = clock.received_at - max(to_epoch(state.cursor), full_scan - _LISTING_DELAY)
         return next((name for name, length in TIME_RANGES.items() if seconds <= length), None)
 
     def _finished(self, state: State, clock: Clock, is_full: bool) -> State:
