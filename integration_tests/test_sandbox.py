@@ -1,21 +1,25 @@
-"""The sandbox keeps to the two services' documents."""
+"""The sandbox follows the two services' documents."""
 
 import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import requests
 
-from sandbox import Fault, Sandbox, make_carts, make_events
+from sandbox import Cart, Fault, Sandbox, make_carts, make_events
 from sandbox.data import FORMS, NO_DATE
 
 from .conftest import HERE
 
 ROOT = HERE.parent
+SCHEMA = json.loads((ROOT / "source_abandoned_carts/schemas/abandoned_carts.json").read_text())
 JSON = {"Accept": "application/json"}
 THIRTY_DAYS = 30 * 86_400
 
@@ -28,6 +32,17 @@ def carts(sandbox: Sandbox, path: str = "", **params: Any) -> requests.Response:
         auth=(sandbox.snipcart_key, ""),
         timeout=10,
     )
+
+
+def listed(sandbox: Sandbox, limit: int = 500, **params: Any) -> list[str]:
+    """The tokens of all carts on the list, read page by page."""
+    found: list[str] = []
+    page: dict[str, Any] = {"hasMoreResults": True, "continuationToken": None}
+    while page["hasMoreResults"]:
+        token = page["continuationToken"]
+        page = carts(sandbox, limit=limit, continuationToken=token, **params).json()
+        found += [cart["token"] for cart in page["items"]]
+    return found
 
 
 def stats(sandbox: Sandbox, **params: Any) -> Any:
@@ -44,7 +59,7 @@ def test_the_same_seed_and_number_give_the_same_data():
     assert make_events(90, 5) == make_events(90, 5) != make_events(90, 6)
 
 
-def test_all_forms_of_dates_and_half_emoji_occur():
+def test_all_forms_of_dates_and_unpaired_surrogates_occur():
     documents = [cart.document for cart in make_carts(300)]
     dates = [document.get("modificationDate", "missing") for document in documents]
     assert {type(date) for date in dates} == {str, int, type(None)}
@@ -54,7 +69,27 @@ def test_all_forms_of_dates_and_half_emoji_occur():
     assert {NO_DATE, "missing"} <= set(dates)
     text = json.dumps(documents)
     assert "\\ud83d\\ude00" in text
-    assert "half an emoji \\ud83d" in text
+    assert 'surrogate \\ud83d"' in text
+
+
+def never_filled(schema: dict[str, Any], values: list[Any], path: str = "") -> Iterator[str]:
+    """The properties that are missing, null, or an empty object or list in all these values."""
+    for name, part in schema.get("properties", {}).items():
+        found = [value[name] for value in values if value.get(name) not in (None, [], {})]
+        if not found:
+            yield path + name
+        entries = [entry for value in found for entry in (value if "items" in part else [value])]
+        objects = [entry for entry in entries if isinstance(entry, dict)]
+        yield from never_filled(part.get("items", part), objects, f"{path}{name}/")
+
+
+def test_fills_each_field_of_the_schema_with_valid_values(sandbox, connector):
+    records = connector.read(sandbox.config, "abandoned_carts").records("abandoned_carts")
+    assert len(records) == len(sandbox.carts)
+    # A cart on the list is not completed yet: see test_a_completed_cart_keeps_its_address.
+    assert list(never_filled(SCHEMA, records)) == ["completionDate"]
+    validator = jsonschema.Draft7Validator(SCHEMA)
+    assert [error.message for record in records for error in validator.iter_errors(record)] == []
 
 
 def test_basic_auth_and_the_accept_header_are_checked(sandbox):
@@ -67,17 +102,10 @@ def test_basic_auth_and_the_accept_header_are_checked(sandbox):
     assert carts(sandbox).status_code == 200
 
 
-def test_pages_follow_one_another_by_tokens_that_want_encoding(sandbox):
-    found, token = [], None
-    while True:
-        page = carts(sandbox, limit=50, continuationToken=token).json()
-        found += [cart["token"] for cart in page["items"]]
-        token = page["continuationToken"]
-        if not page["hasMoreResults"]:
-            break
-        assert set("|+/=") <= set(token)
-    assert found == [cart.token for cart in sandbox.carts]
-    assert token is None
+def test_pages_follow_one_another_by_tokens_that_need_percent_encoding(sandbox):
+    assert set("|+/=") <= set(carts(sandbox).json()["continuationToken"])
+    assert listed(sandbox, limit=50) == [cart.token for cart in sandbox.carts]
+    assert carts(sandbox, limit=500).json()["continuationToken"] is None
     assert carts(sandbox, continuationToken="Cart|nonsense").status_code == 400
 
 
@@ -90,16 +118,13 @@ def test_filters_leave_carts_out(sandbox):
     sandbox.carts[1].document["total"] = 1_000_000
     document = sandbox.carts[2].document
 
-    def found(**params: Any) -> list[str]:
-        return [cart["token"] for cart in carts(sandbox, limit=500, **params).json()["items"]]
-
-    assert found(timeRange="LessThan4Hours") == [sandbox.carts[0].token]
-    assert found(minimalValue=999_999.5) == [sandbox.carts[1].token]
-    assert sandbox.carts[2].token in found(email=document["email"])
-    assert found(email="nobody@shop.example") == []
-    assert sandbox.carts[2].token in found(productId=document["items"][0]["id"])
-    assert 0 < len(found(productId="42")) < len(sandbox.carts)
-    assert found(campaignId="unknown") == []
+    assert listed(sandbox, timeRange="LessThan4Hours") == [sandbox.carts[0].token]
+    assert listed(sandbox, minimalValue=999_999.5) == [sandbox.carts[1].token]
+    assert sandbox.carts[2].token in listed(sandbox, email=document["email"])
+    assert listed(sandbox, email="nobody@shop.example") == []
+    assert sandbox.carts[2].token in listed(sandbox, productId=document["items"][0]["id"])
+    assert 0 < len(listed(sandbox, productId="42")) < len(sandbox.carts)
+    assert listed(sandbox, campaignId="unknown") == []
     assert carts(sandbox, timeRange="Never").status_code == 400
 
 
@@ -107,6 +132,93 @@ def test_one_cart_is_found_by_its_token(sandbox):
     cart = sandbox.carts[5]
     assert carts(sandbox, f"/{cart.token}").json() == json.loads(json.dumps(cart.document))
     assert carts(sandbox, "/unknown").status_code == 404
+
+
+def test_a_limit_can_be_capped_or_refused_with_any_status(sandbox):
+    sandbox.largest_page = 30
+    assert len(carts(sandbox, limit=100).json()["items"]) == 30
+    sandbox.largest_limit = 50
+    assert carts(sandbox, limit=50).status_code == 200
+    assert carts(sandbox, limit=51).status_code == 400
+    sandbox.refused_limit_status = 500
+    assert carts(sandbox, limit=51).status_code == 500
+    assert carts(sandbox, limit=0).status_code == 400
+
+
+def test_a_cart_can_be_listed_late(sandbox):
+    cart = sandbox.carts[3]
+    cart.touch(sandbox.now())
+    assert listed(sandbox, timeRange="LessThanADay") == [cart.token]
+    cart.listed_from = sandbox.now() + timedelta(minutes=30)
+    assert listed(sandbox, timeRange="LessThanADay") == []
+    assert cart.token not in listed(sandbox)
+    sandbox.clock_offset = 31 * 60
+    assert listed(sandbox, timeRange="LessThanADay") == [cart.token]
+    assert listed(sandbox) == [cart.token for cart in sandbox.carts]
+
+
+def test_a_completed_cart_keeps_its_address(sandbox):
+    cart = sandbox.carts[3]
+    cart.complete(sandbox.now(), "Shipped")
+    assert cart.token not in listed(sandbox)
+    document = carts(sandbox, f"/{cart.token}").json()
+    assert document["status"] == "Shipped"
+    assert document["completionDate"][:16] == f"{sandbox.now():%Y-%m-%dT%H:%M}"
+    jsonschema.Draft7Validator(SCHEMA["properties"]["completionDate"]).validate(
+        document["completionDate"]
+    )
+    cart.put_back()
+    assert listed(sandbox) == [cart.token for cart in sandbox.carts]
+    document = carts(sandbox, f"/{cart.token}").json()
+    assert (document["status"], document["completionDate"]) == ("InProgress", None)
+
+
+def test_a_deleted_cart_is_gone_until_it_is_put_back(sandbox):
+    cart = sandbox.carts[3]
+    cart.delete()
+    assert cart.token not in listed(sandbox)
+    assert carts(sandbox, f"/{cart.token}").status_code == 404
+    sandbox.deleted_status = 410
+    assert carts(sandbox, f"/{cart.token}").status_code == 410
+    cart.put_back()
+    assert listed(sandbox) == [cart.token for cart in sandbox.carts]
+    assert carts(sandbox, f"/{cart.token}").status_code == 200
+
+
+def test_a_cart_off_the_list_can_still_be_in_progress(sandbox):
+    cart = sandbox.carts[3]
+    cart.on_list = False
+    assert cart.token not in listed(sandbox)
+    assert carts(sandbox, f"/{cart.token}").json()["status"] == "InProgress"
+    cart.on_list = True
+    assert listed(sandbox) == [cart.token for cart in sandbox.carts]
+
+
+def test_a_departure_during_a_scan_hides_a_later_cart_from_it(sandbox):
+    def leave(request: Any) -> None:
+        if "continuationToken" in request.query:
+            sandbox.carts[0].on_list = False
+
+    sandbox.before = leave
+    found = listed(sandbox, limit=50)
+    assert [cart.token for cart in sandbox.carts if cart.token not in found] == [
+        sandbox.carts[50].token
+    ]
+
+
+def test_a_page_is_found_without_looking_at_all_carts(make_sandbox, monkeypatch):
+    monkeypatch.setattr(Cart, "all_listed", True)
+    sandbox = make_sandbox(1)
+
+    class Carts(list[Cart]):
+        def __iter__(self) -> Iterator[Cart]:
+            raise AssertionError("The sandbox looks at all carts.")
+
+    sandbox.carts = Carts(make_carts(60))
+    assert len(listed(sandbox, limit=25)) == 60
+    sandbox.carts[0].on_list = False
+    with pytest.raises(requests.ConnectionError):
+        carts(sandbox)
 
 
 def test_events_on_both_edges_are_counted(sandbox):
@@ -140,7 +252,7 @@ def test_an_account_may_be_inactive_and_30_days_are_allowed(sandbox):
     assert stats(sandbox, rest_key=key)["message"] == "Your account is not active!"
 
 
-def test_it_misbehaves_as_told_and_then_no_more(sandbox):
+def test_each_fault_happens_as_often_as_requested(sandbox):
     sandbox.faults = [
         Fault("status", status=429, headers={"Retry-After": "3"}),
         Fault("reset"),
@@ -155,7 +267,7 @@ def test_it_misbehaves_as_told_and_then_no_more(sandbox):
     assert carts(sandbox).status_code == 200
 
 
-def test_it_is_a_command_of_its_own():
+def test_runs_as_a_command():
     process = subprocess.Popen(
         [sys.executable, "-m", "sandbox", "--carts", "3", "--fault", "snipcart:503"],
         cwd=ROOT,
@@ -180,7 +292,7 @@ def test_it_is_a_command_of_its_own():
     assert statuses == [503, 200]
 
 
-def test_nothing_but_the_connector_is_in_the_wheel(tmp_path: Path):
+def test_the_wheel_contains_only_the_connector(tmp_path: Path):
     subprocess.run(
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation",
          "--wheel-dir", str(tmp_path), str(ROOT)],

@@ -1,6 +1,7 @@
 """Snipcart's and Retargeting's APIs on this machine, for the demo and the tests.
 
-Made from the two services' documents alone, and from nothing the connector believes about them.
+The sandbox follows the two services' documents. It shares no code with the connector, so that a
+mistake in the connector cannot repeat itself here.
 """
 
 from .data import Cart, make_carts, make_events

@@ -1,4 +1,4 @@
-"""python -m sandbox: serve both APIs until stopped."""
+"""python -m sandbox: serve both APIs until interrupted."""
 
 import argparse
 import contextlib
@@ -11,9 +11,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m sandbox", description="Snipcart's and Retargeting's APIs on 127.0.0.1."
     )
-    parser.add_argument("--port", type=int, default=0, help="default: a free one")
+    parser.add_argument("--port", type=int, default=0, help="default: any free port")
     parser.add_argument("--carts", type=int, default=300, help="how many carts (default 300)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same carts")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same carts")
     parser.add_argument("--snipcart-key", default="sandbox-secret-key")
     parser.add_argument("--retargeting-key", default="sandbox-rest-key")
     parser.add_argument(
@@ -21,8 +21,8 @@ def main() -> None:
         action="append",
         default=[],
         metavar="SERVICE:KIND[:TIMES]",
-        help="misbehave: snipcart or retargeting; an HTTP status, reset, cut, html, or slow "
-        "(5 seconds); how often (default once). May be given again",
+        help="SERVICE: snipcart or retargeting. KIND: an HTTP status, reset, cut, html, or slow "
+        "(5 seconds). TIMES: how many requests (default 1). The option may be repeated",
     )
     arguments = parser.parse_args()
     try:
@@ -34,11 +34,11 @@ def main() -> None:
             retargeting_key=arguments.retargeting_key,
         )
     except OSError as error:
-        parser.error(f"port {arguments.port} cannot be used: {error.strerror}")
+        parser.error(f"cannot listen on port {arguments.port}: {error.strerror}")
     try:
         sandbox.faults = [_fault(text) for text in arguments.fault]
     except ValueError:
-        parser.error("--fault wants SERVICE:KIND[:TIMES], such as snipcart:429:2")
+        parser.error("--fault must be SERVICE:KIND[:TIMES], such as snipcart:429:2")
     for name, value in sandbox.environment.items():
         print(f"export {name}={value}")
     print(f"# settings: {json.dumps(sandbox.config)}", flush=True)

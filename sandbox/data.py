@@ -1,6 +1,7 @@
-"""Made-up carts and events: the same ones for the same seed and number.
+"""Made-up carts and events. The same seed and number give the same ones.
 
-Dates come in every form that Snipcart's carts were seen with, and people's names in every script.
+The carts fill every field of the connector's schema, with dates in every form seen on Snipcart's
+carts, and with names in several scripts.
 """
 
 import base64
@@ -10,7 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, ClassVar
 
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=timezone.utc)
 LAST_DAY = datetime(2025, 12, 31, tzinfo=timezone.utc)
@@ -31,8 +32,8 @@ _NAMES = (
 _NOTES = (
     "leave at the door",
     "merci 😀",
-    "half an emoji \ud83d",
-    "\ude00 and the other half",
+    "unpaired surrogate \ud83d",
+    "\ude00 is one as well",
     "line\nbreak\tand \u0000 and \u202e",
     "",
 )
@@ -41,20 +42,50 @@ _CITIES = (("Québec", "CA", "G1K3A9"), ("Kyiv", "UA", "01001"), ("Graz", "AT", 
 
 @dataclass
 class Cart:
-    """A cart as the API tells it; the instants are what its dates mean."""
+    """A cart: the document that the API returns, and the moments that its dates stand for.
+
+    - `listed_from`: the list leaves the cart out until the server's clock reaches this moment;
+    - `on_list`: false removes the cart from the list, whereas its own address still returns it;
+    - `deleted`: true makes its own address answer with `Sandbox.deleted_status`.
+    """
 
     document: dict[str, Any]
     modified: datetime | None
     created: datetime | None = None
+    listed_from: datetime | None = None
+    on_list: bool = True
+    deleted: bool = False
+
+    # While no cart of this process was ever off the list, a page need not look at all carts.
+    all_listed: ClassVar[bool] = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if (name == "on_list" and not value) or (name == "listed_from" and value):
+            Cart.all_listed = False
 
     @property
     def token(self) -> str:
         return str(self.document["token"])
 
     def touch(self, moment: datetime, form: str = "iso3") -> None:
-        """Change the cart at a moment, written in one of the FORMS."""
+        """Change the cart at this moment, written in one of the FORMS."""
         self.modified = moment
         self.document["modificationDate"] = FORMS[form](moment)
+
+    def complete(self, moment: datetime, status: str = "Processed") -> None:
+        """Turn the cart into an order: it leaves the list with this status and completion date."""
+        self.on_list = False
+        self.document |= {"status": status, "completionDate": FORMS["iso3"](moment)}
+
+    def delete(self) -> None:
+        """Remove the cart from the list and from its own address."""
+        self.on_list, self.deleted = False, True
+
+    def put_back(self) -> None:
+        """Return a cart that was completed, deleted or off the list to the list, in progress."""
+        self.on_list, self.deleted = True, False
+        self.document |= {"status": "InProgress", "completionDate": None}
 
 
 def _iso(moment: datetime, digits: int, suffix: str = "Z") -> str:
@@ -77,7 +108,7 @@ FORMS: dict[str, Callable[[datetime], str | int]] = {
     "seconds": lambda moment: int(moment.timestamp()),
     "seconds as text": lambda moment: str(int(moment.timestamp())),
 }
-"""The forms of a date, each from a moment; those with fewer digits lose the rest of it."""
+"""The forms of a date. Each writes a moment; the digits it has no room for are lost."""
 
 _DIGITS = {"iso0": 0, "iso2": 2, "no offset": 3, "offset": 3, "iso3": 3, "iso7": 6}
 
@@ -89,7 +120,7 @@ def make_carts(
     last: datetime = LAST_DAY,
     forms: Sequence[str] = tuple(FORMS),
 ) -> list[Cart]:
-    """Make carts, their dates in these forms; a few have no date of change, or the empty one."""
+    """Make carts with dates in these forms. A few carts have no readable modification date."""
     chance = random.Random(f"carts {seed} {number}")
     return [_make_cart(chance, index, first, last, forms) for index in range(number)]
 
@@ -97,7 +128,7 @@ def make_carts(
 def make_events(
     number: int, seed: int = 1, first: datetime = FIRST_DAY, last: datetime = LAST_DAY
 ) -> tuple[list[int], list[int]]:
-    """Make Unix seconds at which carts were abandoned, and those at which some were recovered."""
+    """Make the Unix seconds at which carts were abandoned and at which some were recovered."""
     chance = random.Random(f"events {seed} {number}")
     start, end = int(first.timestamp()), int(last.timestamp())
     abandoned = sorted(chance.randint(start, end) for _ in range(number))
@@ -122,18 +153,21 @@ def _make_cart(
     )
     name = chance.choice(_NAMES)
     city, country, postal_code = chance.choice(_CITIES)
+    street = f"{chance.randint(1, 400)} Rue Saint-Joseph Est"
     address = {
         "fullName": name,
-        "firstName": None,
+        "firstName": chance.choice([None, name.split()[0]]),
         "name": name,
         "company": chance.choice([None, "Snip & Söhne"]),
-        "address1": f"{chance.randint(1, 400)} Rue Saint-Joseph Est",
-        "address2": "",
+        "address1": street,
+        "address2": chance.choice(["", "2nd floor"]),
+        "fullAddress": chance.choice([None, f"{street}, {city}"]),
         "city": city,
         "country": country,
         "postalCode": postal_code,
-        "province": "",
+        "province": chance.choice(["", "QC"]),
         "phone": "(555)555-5555",
+        "vatNumber": chance.choice([None, "ATU12345678"]),
     }
     items = [
         _make_item(chance, token, created, form) for _ in range(chance.choice([1, 1, 1, 2, 3]))
@@ -168,16 +202,7 @@ def _make_cart(
         "items": items,
         "discounts": [],
         "customFields": [
-            {
-                "name": "note",
-                "value": chance.choice(_NOTES),
-                "displayValue": "",
-                "placeholder": None,
-                "type": "textbox",
-                "options": "",
-                "required": False,
-                "operation": chance.choice([None, "+10.00", 10]),
-            }
+            _make_field("note", chance.choice(_NOTES), chance.choice([None, "+10.00", 10])),
         ],
         "plans": [],
         "refunds": [],
@@ -190,6 +215,8 @@ def _make_cart(
         "ipAddress": "192.0.2.1",
         "isRecurringInvoice": False,
     }
+    if chance.random() < 0.1:
+        document |= _make_undocumented_fields(chance, document)
     cart = Cart(document, modified, created)
     if index % 41 == 7:
         cart.modified = None
@@ -200,10 +227,65 @@ def _make_cart(
     return cart
 
 
+def _make_undocumented_fields(chance: random.Random, document: dict[str, Any]) -> dict[str, Any]:
+    """Make fields that only clients and public samples show: a discount, taxes, an account, …"""
+    subtotal = document["summary"]["subtotal"]
+    taxes = [{"taxName": "VAT", "taxRate": 0.2, "amount": 4.0, "numberForInvoice": "VAT 42"}]
+    user_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
+    return {
+        "id": document["token"],
+        "accountId": "5d1e0f00-0000-4000-8000-000000000002",
+        "parentCartId": "5d1e0f00-0000-4000-8000-000000000003",
+        "userId": user_id,
+        "user": {"id": user_id, "email": document["email"], "statistics": {"ordersCount": 2}},
+        "guest": chance.choice([True, False]),
+        "exported": False,
+        "hasItemsShippable": True,
+        "shippingInformation": {"provider": "Shippo", "fees": 10.5, "method": "Standard"},
+        "summary": document["summary"]
+        | {
+            "taxes": taxes,
+            "discountInducedTaxesVariation": -0.5,
+            "shipping": chance.choice([10.5, {"fees": 10.5, "method": "Standard"}]),
+        },
+        "taxes": taxes,
+        "discounts": [
+            {
+                "id": "5d1e0f00-0000-4000-8000-000000000004",
+                "discountId": "5d1e0f00-0000-4000-8000-000000000005",
+                "name": "Back to school",
+                "trigger": "Code",
+                "type": chance.choice(["FixedAmount", "Rate"]),
+                "code": "SCHOOL",
+                "amount": 5,
+                "rate": 10,
+                "amountSaved": 5,
+                "normalizedRate": 0.1,
+                "totalToReach": 20,
+                "combinable": False,
+            }
+        ],
+        "plans": [{"id": "monthly", "name": "Coffee every month", "interval": "Month"}],
+        "refunds": [{"amount": 2.5, "comment": "broken handle", "notifyCustomer": True}],
+        "notifications": [{"type": "Comment", "message": "called back", "notifyCustomer": False}],
+        "recoveryCampaignStatus": chance.choice(["NotStarted", "EmailSent"]),
+        "compatibilitySwitches": {"use_taxes_v2": True},
+        "baseTotal": subtotal,
+        "itemsTotal": subtotal,
+        "itemsTotalWithoutTaxes": subtotal,
+        "discountsTotal": 5,
+        "taxesTotal": 4.0,
+        "plansTotal": 0,
+        "totalPriceWithoutDiscountsAndTaxes": subtotal,
+        "shippingCharged": 10.5,
+    }
+
+
 def _make_item(chance: random.Random, token: str, created: datetime, form: str) -> dict[str, Any]:
     identifier, name, price, category = chance.choices(_PRODUCTS, _POPULARITY)[0]
     quantity = chance.choice([1, 1, 2, 5])
-    return {
+    total = round(price * quantity, 2)
+    item = {
         "uniqueId": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
         "token": token,
         "id": identifier,
@@ -226,21 +308,56 @@ def _make_item(chance: random.Random, token: str, created: datetime, form: str) 
         "categories": [category],
         "metadata": None,
         "unitPrice": price,
-        "totalPrice": round(price * quantity, 2),
+        "totalPrice": total,
         "addedOn": FORMS[form](created),
         "modificationDate": FORMS[form](created),
         "hasTaxesIncluded": False,
     }
+    if chance.random() < 0.1:
+        item |= {
+            "image": "https://shop.example/image.png",
+            "fileGuid": "5d1e0f00-0000-4000-8000-000000000006",
+            "minQuantity": 1,
+            "maxQuantity": 10,
+            "taxes": [{"name": "VAT", "rate": 0.2}],
+            "customFields": [_make_field("size", "L", chance.choice([None, "+10.00", 2.5]))],
+            "alternatePrices": {"vip": price / 2},
+            "dimensions": {"width": 10, "height": 2.5, "length": 30, "weight": 20},
+            "metadata": chance.choice([{"color": "black"}, ["black"]]),
+            "originalPrice": price,
+            "totalPriceWithoutTaxes": total,
+            "totalWeight": 20 * quantity,
+            "paymentSchedule": {
+                "interval": chance.choice([0, "Day"]),
+                "intervalCount": 1,
+                "trialPeriodInDays": 14,
+                "startsOn": "2026-01-01T00:00:00Z",
+            },
+        }
+    return item
+
+
+def _make_field(name: str, value: str, operation: str | float | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": value,
+        "displayValue": value.strip(),
+        "placeholder": None if operation else "Type here",
+        "type": "textbox",
+        "options": "",
+        "required": False,
+        "operation": operation,
+    }
 
 
 def make_token(offset: int, generation: int, filters: dict[str, str]) -> str:
-    """Make a continuation token with all the characters that want percent-encoding."""
+    """Make a continuation token. It holds every character that a URL must percent-encode."""
     text = json.dumps({"offset": offset, "generation": generation, "filters": filters})
     return f"Cart|+//+{base64.b64encode(f'{text}~'.encode()).decode().rstrip('=')}=="
 
 
 def read_token(token: str) -> tuple[int, int, dict[str, str]] | None:
-    """Read what a token was made of; None for one that was never made."""
+    """Read the arguments of `make_token` from a token. None: it did not make this token."""
     try:
         place = token.removeprefix("Cart|+//+").rstrip("=")
         text = base64.b64decode(place + "=" * (-len(place) % 4), validate=True).decode()

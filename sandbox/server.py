@@ -1,4 +1,4 @@
-"""The server: both APIs as their documents describe them, and misbehaviour on demand."""
+"""The server: both APIs as their documents describe them, with faults on request."""
 
 import base64
 import json
@@ -34,7 +34,10 @@ _NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came: `service` is "snipcart" or "retargeting", `at` a monotonic second."""
+    """A request that the server received.
+
+    `service` is "snipcart" or "retargeting", and `at` is the time on the monotonic clock.
+    """
 
     service: str
     path: str
@@ -45,16 +48,16 @@ class Request:
 
 @dataclass
 class Fault:
-    """A misbehaviour, for the next `times` requests to a service that `when` holds for.
+    """Something that goes wrong with the next `times` requests to `service`.
 
-    `kind` is one of
+    `when` limits the fault to the requests for which it returns true. `kind` is one of
 
-    - "status": answers with `status`, `headers` and `body`, which is bytes, a text, or JSON;
+    - "status": responds with `status`, `headers` and `body`, which is bytes, text, or JSON;
     - "reset": resets the connection before anything is sent;
-    - "cut": breaks off within the body of a good answer;
-    - "html": answers 200 with a page of HTML;
-    - "slow": gives the good answer after `seconds`;
-    - "drip": sends the body byte by byte, each after `seconds`.
+    - "cut": breaks off in the middle of the body;
+    - "html": responds with status 200 and an HTML page;
+    - "slow": responds after `seconds`;
+    - "drip": sends the body byte by byte, waiting `seconds` after each byte.
     """
 
     kind: str
@@ -68,32 +71,36 @@ class Fault:
 
 
 class Sandbox:
-    """Both APIs on a port of 127.0.0.1; a context manager that stops them in the end.
+    """Both APIs on a port of 127.0.0.1. As a context manager, it serves until the block ends.
 
-    All it holds may be changed while it runs: `carts`, the Unix seconds in `abandoned` and
-    `recovered`, the keys, and how the server answers:
+    `requests` lists the requests received. Everything else may be changed while the sandbox runs:
 
-    - `clock_offset`: seconds by which the server's clock is ahead; `tells_time`: whether it sends
-      a Date header;
-    - `account_active`;
-    - `faults`: see Fault; `before`: called with each request before it is answered.
+    - `carts`: what Snipcart's API returns. A cart can be listed late, leave the list and come
+      back: see `Cart`. Pages continue by offset, so a cart that leaves during a scan moves the
+      carts after it, and the scan can miss one of them;
+    - `abandoned` and `recovered`: the Unix seconds that Retargeting's API counts;
+    - `snipcart_key`, `retargeting_key` and `account_active`;
+    - `clock_offset`: how many seconds the server's clock is ahead;
+    - `tells_time`: whether responses have a Date header;
+    - `headers`: sent with each response;
+    - `faults`: see `Fault`;
+    - `before`: called with each request before the response.
 
-    And what the two documents leave open:
+    The two documents leave these open:
 
-    - `largest_page`: the most carts on a page, whatever limit is asked for;
-    - `largest_limit`: the greatest limit that is not refused;
-    - `order`: "created" or "modified", with a minus for the newest first; None for no order;
-    - `time_range_by`: the date that timeRange looks at, "modified" or "created";
-    - `tokens_keep_filters`: whether a token stands for the filters it was given for, too; if not,
-      each page is one of the list that its own filters make;
-    - `unknown_token_status`: the answer to a token never given; 200 for the first page;
+    - `largest_page`: the most carts on a page, whatever the limit in the request;
+    - `largest_limit`: a request with a greater limit is refused;
+    - `refused_limit_status`: the status of that refusal, such as 400 or 500;
+    - `deleted_status`: the status for the token of a deleted cart, such as 404 or 410;
+    - `order`: "created" or "modified", with a minus for newest first. None: no order;
+    - `time_range_by`: the date that timeRange filters on, "modified" or "created";
+    - `tokens_keep_filters`: whether a continuation token brings back the filters of its first
+      request. If not, the filters of each request count;
+    - `unknown_token_status`: the status for an unknown token. 200: the first page;
     - `wants_accept`: whether a request without an Accept header is refused;
     - `counts_date_to`: whether the second of `date_to` is counted;
-    - `longest_interval`: the most seconds from `date_from` to `date_to`;
-    - `refusal_status`: the HTTP status of Retargeting's refusals;
-    - `headers`: sent with each answer.
-
-    `requests` are those that came.
+    - `longest_interval`: the most seconds between `date_from` and `date_to`;
+    - `refusal_status`: the HTTP status of Retargeting's error responses.
     """
 
     def __init__(
@@ -114,6 +121,8 @@ class Sandbox:
         self.account_active = True
         self.largest_page: int | None = None
         self.largest_limit: int | None = None
+        self.refused_limit_status = 400
+        self.deleted_status = 404
         self.order: str | None = None
         self.time_range_by = "modified"
         self.tokens_keep_filters = False
@@ -132,11 +141,11 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.server_port}"  # ignore-https-check
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables that lead the connector here."""
+        """The environment variables that point the connector to this sandbox."""
         return {
             "SNIPCART_API_URL": f"{self.url}/api",
             "RETARGETING_API_URL": f"{self.url}/v1/partners-api",
@@ -144,7 +153,7 @@ class Sandbox:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Settings of the connector with the keys of this sandbox."""
+        """A configuration of the connector with the keys of this sandbox."""
         return {
             "start_date": "2024-01-01",
             "snipcart_api_key": self.snipcart_key,
@@ -152,15 +161,15 @@ class Sandbox:
         }
 
     def now(self) -> datetime:
-        """The time by the server's clock."""
+        """The time on the server's clock."""
         return datetime.fromtimestamp(time.time() + self.clock_offset, timezone.utc)
 
     def forget_tokens(self) -> None:
-        """Make all continuation tokens given so far unknown."""
+        """Expire every continuation token that was returned so far."""
         self._generation += 1
 
     def to(self, service: str) -> list[Request]:
-        """The requests that came to a service."""
+        """The requests to one service."""
         return [request for request in self.requests if request.service == service]
 
     def serve_forever(self) -> None:
@@ -184,14 +193,14 @@ class Sandbox:
     def fault_for(self, request: Request) -> Fault | None:
         with self._lock:
             for fault in self.faults:
-                meant = fault.service == request.service and (not fault.when or fault.when(request))
-                if meant and fault.times > 0:
+                applies = fault.service == request.service and fault.times > 0
+                if applies and (fault.when is None or fault.when(request)):
                     fault.times -= 1
                     return fault
         return None
 
     def answer(self, request: Request) -> tuple[int, Any]:
-        """Give the HTTP status and the JSON body of a good server's answer."""
+        """Return the HTTP status and the JSON body of a response without faults."""
         if request.service == "snipcart":
             return self._snipcart(request)
         return self._retargeting(request.query)
@@ -203,13 +212,19 @@ class Sandbox:
             return 401, {"message": "Authorization has been denied for this request."}
         if self.wants_accept and "application/json" not in headers.get("accept", ""):
             return 406, {"message": "Only application/json is available."}
-        if request.path != SNIPCART:
-            token = unquote(request.path.removeprefix(f"{SNIPCART}/"))
-            found = [cart.document for cart in self.carts if cart.token == token]
-            return (200, found[0]) if found else (404, {"message": "The cart was not found."})
-        return self._list(request.query)
+        if request.path == SNIPCART:
+            return self._page(request.query)
+        return self._cart(unquote(request.path.removeprefix(f"{SNIPCART}/")))
 
-    def _list(self, query: dict[str, str]) -> tuple[int, Any]:
+    def _cart(self, token: str) -> tuple[int, Any]:
+        for cart in self.carts:
+            if cart.document.get("token") == token:
+                if cart.deleted:
+                    return self.deleted_status, {"message": "The cart was deleted."}
+                return 200, cart.document
+        return 404, {"message": "The cart was not found."}
+
+    def _page(self, query: dict[str, str]) -> tuple[int, Any]:
         offset = 0
         if token := query.get("continuationToken"):
             place = read_token(token)
@@ -223,13 +238,12 @@ class Sandbox:
             minimal = float(query["minimalValue"]) if "minimalValue" in query else None
         except ValueError:
             return 400, {"message": "limit and minimalValue must be numbers."}
-        if (
-            not 0 < limit <= (self.largest_limit or limit)
-            or query.get("timeRange", "Anytime") not in _TIME_RANGES
-        ):
+        if limit <= 0 or query.get("timeRange", "Anytime") not in _TIME_RANGES:
             return 400, {"message": "The request is invalid."}
+        if limit > (self.largest_limit or limit):
+            return self.refused_limit_status, {"message": "The limit is too large."}
         size = min(limit, self.largest_page or limit)
-        found = self._ordered()
+        found = self._listed()
         filters = {name: text for name, text in query.items() if name in _FILTERS}
         if set(filters) - {"timeRange"} or query.get("timeRange", "Anytime") != "Anytime":
             found = [cart for cart in found if self._matches(cart, query, minimal)]
@@ -247,12 +261,20 @@ class Sandbox:
             "items": [cart.document for cart in found[offset : offset + size]],
         }
 
-    def _ordered(self) -> list[Cart]:
+    def _listed(self) -> list[Cart]:
+        carts = self.carts
+        if not Cart.all_listed:
+            now = self.now()
+            carts = [
+                cart
+                for cart in carts
+                if cart.on_list and (cart.listed_from is None or cart.listed_from <= now)
+            ]
         if self.order is None:
-            return list(self.carts)
+            return carts
         name = self.order.removeprefix("-")
         return sorted(
-            self.carts,
+            carts,
             key=lambda cart: getattr(cart, name) or _NEVER,
             reverse=self.order.startswith("-"),
         )
@@ -281,10 +303,10 @@ class Sandbox:
         if not self.account_active:
             return refuse("Your account is not active!")
         if "date_to" in query and "date_from" not in query:
-            words = "The date from field is required when date to is present."
+            message = "The date from field is required when date to is present."
             return self.refusal_status, {
                 "status": "fail",
-                "data": {"validator": {"date_from": [words]}},
+                "data": {"validator": {"date_from": [message]}},
             }
         now = int(self.now().timestamp())
         date_from = int(query.get("date_from", now - THIRTY_DAYS))
@@ -310,7 +332,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that go away are part of the tests."""
+        """Log nothing: tests include clients that close the connection."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -361,7 +383,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault.kind == "drip":
             self._send(*sandbox.answer(request), pause=fault.seconds)
         elif fault.kind == "reset":
-            # Closed with nothing waited for: the kernel sends RST.
+            # With a linger time of 0, closing the socket sends RST.
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
@@ -400,4 +422,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
