@@ -45,7 +45,7 @@ def serving(carts: int, delay: float = 0, forms: Sequence[str] = ()) -> Iterator
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
-            yield f"http://127.0.0.1:{server.stdout.readline().strip()}"
+            yield f"http://127.0.0.1:{server.stdout.readline().strip()}"  # ignore-https-check
         finally:
             server.kill()
 

@@ -40,7 +40,7 @@ class Chaos:
         server = self._loop.run_until_complete(
             asyncio.start_server(self._connected, "127.0.0.1", 0)
         )
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"  # ignore-https-check
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,13 +1,11 @@
 """Version, streams, settings and messages are the same wherever they are told."""
 
 import ast
-import json
 import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -65,17 +63,17 @@ def test_the_version_is_the_same_everywhere():
 
 def test_metadata_is_valid():
     models = pytest.importorskip(
-        "airbyte_connector_models", reason="airbyte-connector-models ends at Python 3.12"
+        "airbyte_connector_models.metadata.v0.connector_metadata_definition_v0",
+        reason="airbyte-connector-models ends at Python 3.12",
     )
-    path = Path(models.__file__).parent / "metadata/v0/ConnectorMetadataDefinitionV0.json"
-    schema = json.loads(path.read_text())
     metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text())
-    jsonschema.Draft7Validator(schema).validate(metadata)
+    models.ConnectorMetadataDefinitionV0.model_validate(metadata)
 
 
 def test_metadata_says_what_the_connector_is():
     assert METADATA["suggestedStreams"]["streams"] == list(_STREAMS)
     assert METADATA["documentationUrl"] == SPEC["documentationUrl"]
+    assert METADATA["remoteRegistries"]["pypi"]["enabled"] is False
     hosts = [url.split("/")[2] for url in (snipcart.URL, retargeting.URL)]
     assert METADATA["allowedHosts"]["hosts"] == hosts
     assert all(host in DOCS for host in hosts)
@@ -85,6 +83,20 @@ def test_metadata_says_what_the_connector_is():
     )
     assert METADATA["dockerRepository"] == re.search(r"io\.airbyte\.name=(\S+)", DOCKERFILE)[1]
     assert (ROOT / METADATA["icon"]).read_text().startswith("<svg ")
+
+
+def test_every_address_outside_the_tests_is_https():
+    """Airbyte's QA checks accept http only to localhost, and in lines that end in the marker."""
+    lines = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in (*ROOT.glob("*.*"), *ROOT.glob("[!.]*/*.*"))
+        if path.suffix in {".md", ".py", ".toml", ".yaml", ".yml"}
+        if not path.parent.name.endswith("_tests")
+        for line in path.read_text().splitlines()
+    ]
+    accepted = r"http://(localhost|json-schema\.org)|# ignore-https-check$"
+    assert len(lines) > 5_000
+    assert [line for line in lines if "http://" in line and not re.search(accepted, line)] == []
 
 
 def test_the_docs_follow_the_template():
