@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 import requests
 
-from sandbox import Cart, Fault, Sandbox, make_carts, make_events
+from sandbox import Fault, Sandbox, make_carts, make_events
 from sandbox.data import FORMS, NO_DATE
 
 from .conftest import HERE
@@ -204,21 +204,6 @@ def test_a_departure_during_a_scan_hides_a_later_cart_from_it(sandbox):
     assert [cart.token for cart in sandbox.carts if cart.token not in found] == [
         sandbox.carts[50].token
     ]
-
-
-def test_a_page_is_found_without_looking_at_all_carts(make_sandbox, monkeypatch):
-    monkeypatch.setattr(Cart, "all_listed", True)
-    sandbox = make_sandbox(1)
-
-    class Carts(list[Cart]):
-        def __iter__(self) -> Iterator[Cart]:
-            raise AssertionError("The sandbox looks at all carts.")
-
-    sandbox.carts = Carts(make_carts(60))
-    assert len(listed(sandbox, limit=25)) == 60
-    sandbox.carts[0].on_list = False
-    with pytest.raises(requests.ConnectionError):
-        carts(sandbox)
 
 
 def test_events_on_both_edges_are_counted(sandbox):

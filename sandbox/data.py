@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any, ClassVar
+from typing import Any
 
 FIRST_DAY = datetime(2024, 1, 1, tzinfo=timezone.utc)
 LAST_DAY = datetime(2025, 12, 31, tzinfo=timezone.utc)
@@ -55,14 +55,6 @@ class Cart:
     listed_from: datetime | None = None
     on_list: bool = True
     deleted: bool = False
-
-    # While no cart of this process was ever off the list, a page need not look at all carts.
-    all_listed: ClassVar[bool] = True
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if (name == "on_list" and not value) or (name == "listed_from" and value):
-            Cart.all_listed = False
 
     @property
     def token(self) -> str:

@@ -262,14 +262,12 @@ class Sandbox:
         }
 
     def _listed(self) -> list[Cart]:
-        carts = self.carts
-        if not Cart.all_listed:
-            now = self.now()
-            carts = [
-                cart
-                for cart in carts
-                if cart.on_list and (cart.listed_from is None or cart.listed_from <= now)
-            ]
+        now = self.now()
+        carts = [
+            cart
+            for cart in self.carts
+            if cart.on_list and (cart.listed_from is None or cart.listed_from <= now)
+        ]
         if self.order is None:
             return carts
         name = self.order.removeprefix("-")
