@@ -154,12 +154,10 @@ def test_check_answers_when_the_configuration_is_invalid(connector, text):
 
 def test_names_a_file_that_cannot_be_read(sandbox, connector, executable, tmp_path: Path):
     good = catalog(CARTS)
-    shared = [{"type": "GLOBAL", "global": {"shared_state": {"a": 1}, "stream_states": []}}]
     for files, word in (
         ({"catalog": '{"streams": 1}'}, "catalog"),
         ({"catalog": good, "state": '[{"stream": 5}]'}, "state"),
         ({"catalog": good, "state": '{"a": {}}'}, "state"),
-        ({"catalog": good, "state": shared}, "state"),
     ):
         output = connector.run("read", config=sandbox.config, **files)
         assert output.code == 1

@@ -79,11 +79,15 @@ class AbandonedCarts:
         is_full = time_range is None
         since = (state.full_scan_cursor if is_full else None) or state.cursor or self._start
         threshold = max(sort_key(since), sort_key(self._start))
+        limit = sort_key(state.scan_began)
+        newest = sort_key(state.scan_newest) if state.scan_newest else ""
         unsaved_carts = unsaved_pages = 0
         for page in chain([first], others):
-            carts, newest = _select(page, threshold, state)
-            yield carts
-            state = replace(state, scan_newest=newest, scan_token=page.next_token)
+            keys = [_sort_key(cart) for cart in page.carts]
+            yield [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
+            newest = max([newest, *(key for key in keys if key <= limit)])
+            date = from_epoch(to_epoch(newest)) if newest else None
+            state = replace(state, scan_newest=date, scan_token=page.next_token)
             unsaved_carts += len(page.carts)
             unsaved_pages += 1
             # A further page like this one would exceed the number of carts.
@@ -180,19 +184,7 @@ class AbandonedCarts:
         return replace(state, scan_token=token) if is_resumable else state
 
 
-def _select(page: Page, threshold: str, state: State) -> tuple[list[dict[str, Any]], str | None]:
-    """Return the carts of a page to emit, and the newest modification date up to this page.
-
-    `threshold` is the sort key of the oldest date to emit. Carts without a date are always emitted.
-    """
-    carts = []
-    newest, limit = state.scan_newest, sort_key(state.scan_began)
-    newest_key = sort_key(newest) if newest else ""
-    for cart in page.carts:
-        modified = cart.get("modificationDate")
-        key = sort_key(modified) if modified else None
-        if key is None or key >= threshold:
-            carts.append(cart)
-        if key is not None and newest_key < key <= limit:
-            newest, newest_key = modified, key
-    return carts, newest
+def _sort_key(cart: Mapping[str, Any]) -> str:
+    """Return the sort key of a cart's modification date; a cart without one is always emitted."""
+    modified = cart.get(AbandonedCarts.cursor_field)
+    return "undated" if modified is None else sort_key(modified)

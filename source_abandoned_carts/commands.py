@@ -6,7 +6,6 @@ check without a status.
 
 import argparse
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -32,7 +31,8 @@ def run(arguments: argparse.Namespace) -> bool:
         if not isinstance(error, AirbyteTracedException):
             error = unexpected_error("The command", error)
         if arguments.command == "check":
-            _print(_status(AirbyteConnectionStatus(status=Status.FAILED, message=str(error))))
+            status = AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
+            _print(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
         _print(error.as_sanitized_airbyte_message())
         return False
     return True
@@ -51,7 +51,8 @@ def _messages(arguments: argparse.Namespace) -> Iterator[AirbyteMessage]:
         return
     config = _load("configuration", arguments.config, source.read_config)
     if arguments.command == "check":
-        yield _status(source.check(entrypoint.logger, config))
+        status = source.check(entrypoint.logger, config)
+        yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
     elif arguments.command == "discover":
         catalog = source.discover(entrypoint.logger, config)
         yield AirbyteMessage(type=Type.CATALOG, catalog=catalog)
@@ -62,11 +63,7 @@ def _messages(arguments: argparse.Namespace) -> Iterator[AirbyteMessage]:
 
 
 def _print(message: AirbyteMessage) -> None:
-    sys.stdout.write(f"{AirbyteEntrypoint.airbyte_message_to_string(message)}\n")
-
-
-def _status(status: AirbyteConnectionStatus) -> AirbyteMessage:
-    return AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
+    print(AirbyteEntrypoint.airbyte_message_to_string(message) + "\n", end="")
 
 
 def _load(what: str, path: str, read: Callable[[str], _T]) -> _T:

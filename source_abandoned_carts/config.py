@@ -58,7 +58,7 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
             if name in spec["required"]:
                 raise config_error(f"“{schema['title']}” ({name}) is missing. Fill it in.")
             value = schema.get("default")
-        elif not Draft7Validator(schema).is_valid(value) or not _is_sendable(value):
+        elif not Draft7Validator(schema).is_valid(value) or not is_encodable(str(value)):
             raise config_error(f"“{schema['title']}” ({name}) must be {_expected(schema)}.")
         elif schema["type"] == "integer":
             value = int(value)  # a JSON schema takes 30.0 for an integer
@@ -72,11 +72,13 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
         title = spec["properties"]["start_date"]["title"]
         raise config_error(f"“{title}” (start_date) must be a day that exists, from 1970 on.")
     filters = {name: values[key] for name, key in _FILTERS.items() if values[key] is not None}
+    if isinstance(filters.get("minimalValue"), float):
+        filters["minimalValue"] = f"{filters['minimalValue']:.15g}"  # 20, not 20.0
     return Config(
         start=start,
         snipcart_api_key=values["snipcart_api_key"],
         retargeting_rest_key=values["retargeting_rest_key"],
-        filters={name: _parameter(value) for name, value in filters.items()},
+        filters={name: str(value) for name, value in filters.items()},
         page_size=values["snipcart_page_size"],
         full_scan_hours=values["snipcart_full_scan_hours"],
         window_days=values["retargeting_window_days"],
@@ -84,21 +86,12 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
     )
 
 
-def _parameter(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.15g}"
-
-
-def _is_sendable(value: Any) -> bool:
-    if isinstance(value, str):
-        return is_encodable(value)
-    return not isinstance(value, float) or abs(value) < 1e15  # which NaN is not
-
-
 def _expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     if "pattern_descriptor" in schema:
         return f"written as {schema['pattern_descriptor']}"
-    if schema["type"] == "integer":
-        return f"a whole number from {schema['minimum']} to {schema['maximum']}"
-    return f"a number, {schema['minimum']} or more" if schema["type"] == "number" else "text"
+    if schema["type"] == "string":
+        return "text"
+    number = "whole number" if schema["type"] == "integer" else "number"
+    return f"a {number} from {schema['minimum']} to {schema['maximum']}"

@@ -68,9 +68,9 @@ class Client(Service):
     def get(
         self, path: str, params: Mapping[str, str], only_rate_limits: bool = False
     ) -> tuple[Any, Clock]:
-        """Send a request until it succeeds. Return the JSON of its response, and when that came.
+        """Return the JSON of the response to a request, and when it came. Raises ApiError.
 
-        With `only_rate_limits`, no other errors are retried. Raises ApiError.
+        Other errors than rate limits are retried unless `only_rate_limits` is set.
         """
         attempt = 0
         while True:
@@ -84,8 +84,8 @@ class Client(Service):
                     error.message = f"{error.message} Try again later: {attempt} attempts failed."
                     raise
                 seconds = 2 ** (attempt - 1) * random.uniform(1, 1 + _JITTER)
-                if error.retry_after is not None:
-                    seconds = min(error.retry_after, self._policy.max_retry_after)
+                if error.wait is not None:
+                    seconds = min(error.wait, self._policy.max_retry_after)
                 logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
                 time.sleep(seconds)
 

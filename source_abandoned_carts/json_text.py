@@ -10,7 +10,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse(content: bytes) -> Any:
-    """Return the value of a JSON text; raise ValueError if it is none.
+    """Return the value of a JSON text. Raises ValueError, and RecursionError for a deep one.
 
     Unpaired surrogates, which some JSON writers refuse, become U+FFFD. Integers beyond 64 bits
     become floating-point numbers.
@@ -18,13 +18,9 @@ def parse(content: bytes) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
-        pass
-    try:
         # json accepts unpaired surrogates, which orjson refuses, and joins the pairs.
         text = json.dumps(json.loads(content), ensure_ascii=False)
         return orjson.loads(_SURROGATE.sub("\ufffd", text))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
 
 
 def is_encodable(text: str) -> bool:

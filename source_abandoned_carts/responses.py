@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
 from http.client import responses as reason_phrases
-from typing import Any, NamedTuple
+from typing import Any
 
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -24,29 +24,17 @@ REPORT = "Report this to the connector's maintainers."
 class ApiError(AirbyteTracedException):
     """A request failed. `message` tells a person what happened, why, and what to do.
 
-    `status` is the HTTP status, None without a response; `retry_after` the number of seconds that
-    the service asks to wait, None if it does not. Only what `is_transient` is worth a retry.
+    `status` is the HTTP status, None without a response; `wait` the number of seconds that the
+    service asks to wait, None if it does not. Only what `is_transient` is worth a retry.
     """
 
     def __init__(
-        self,
-        message: str,
-        failure_type: FailureType = FailureType.system_error,
-        status: int | None = None,
-        retry_after: float | None = None,
+        self, message: str, kind: FailureType, status: int | None = None, wait: float | None = None
     ) -> None:
-        super().__init__(internal_message=message, message=message, failure_type=failure_type)
+        super().__init__(message, message, kind)
         self.status = status
-        self.retry_after = retry_after
-        self.is_transient = failure_type == FailureType.transient_error
-
-
-class Verdict(NamedTuple):
-    """Why a response cannot be used, as parts of a sentence for a person."""
-
-    what_happened: str
-    failure_type: FailureType
-    what_to_do: str = ""
+        self.wait = wait
+        self.is_transient = kind == FailureType.transient_error
 
 
 class Service:
@@ -56,45 +44,45 @@ class Service:
     advice: Mapping[int, str]
     secret: str
 
-    def judge_body(self, status: int, content: Any) -> Verdict | None:
-        """Return what the JSON of a body says against it, whatever the status; None for nothing."""
-        return None
+    def effective_status(self, status: int, content: Any) -> int:
+        """Return the HTTP status that a response stands for. `content` is the JSON of its body."""
+        return status
 
 
 def parse(service: Service, status: int, headers: Mapping[str, str], body: bytes) -> Any:
     """Return the JSON of a response that can be used; raise ApiError for any other."""
-    content, verdict = None, None
+    content, failure = None, None
     try:
         content = json_text.parse(body)
-    except ValueError:
-        if 200 <= status < 300:
-            verdict = Verdict("sent a response that is not JSON", FailureType.transient_error)
-    else:
-        verdict = service.judge_body(status, content)
-    verdict = verdict or _judge_status(status, service.advice)
-    if verdict is None:
+        failure = _failure(service.effective_status(status, content), service.advice)
+    except (ValueError, RecursionError):
+        failure = _failure(status, service.advice)
+        failure = failure or ("sent a response that is not JSON", FailureType.transient_error, "")
+    if failure is None:
         return content
+    what_happened, failure_type, what_to_do = failure
     reason = f"HTTP {status} {reason_phrases.get(status, '')}".rstrip()
     if summary := presentable("; ".join(error_texts(content)), service.secret):
         reason = f"{reason}: “{summary}”"
-    message = f"{service.name} {verdict.what_happened} ({reason}). {verdict.what_to_do}".rstrip()
-    raise ApiError(message, verdict.failure_type, status, retry_after(headers))
+    message = f"{service.name} {what_happened} ({reason}). {what_to_do}".rstrip()
+    raise ApiError(message, failure_type, status, retry_after(headers))
 
 
-def _judge_status(status: int, advice: Mapping[int, str]) -> Verdict | None:
+def _failure(status: int, advice: Mapping[int, str]) -> tuple[str, FailureType, str] | None:
+    """Return what happened, who can do something about it, and what; None if nothing is wrong."""
     if 200 <= status < 300:
         return None
     if status in (401, 403):
-        return Verdict("refused the request", FailureType.config_error, advice[status])
+        return "refused the request", FailureType.config_error, advice[status]
     if status == 429:
-        return Verdict("is limiting requests", FailureType.transient_error)
+        return "is limiting requests", FailureType.transient_error, ""
     if status == 408 or 500 <= status < 600:
-        return Verdict("could not answer", FailureType.transient_error)
+        return "could not answer", FailureType.transient_error, ""
     if 300 <= status < 400:
-        # To follow one could send the credential to another server.
-        return Verdict("redirected the request", FailureType.system_error, REPORT)
+        # To follow it could send the credential to another server.
+        return "redirected the request", FailureType.system_error, REPORT
     what_to_do = f"Check the settings of the source. If they are right: {REPORT}"
-    return Verdict("did not accept the request", FailureType.system_error, what_to_do)
+    return "did not accept the request", FailureType.system_error, what_to_do
 
 
 def error_texts(content: Any) -> list[str]:

@@ -11,10 +11,13 @@ from airbyte_cdk.models import FailureType
 
 from .config import Config
 from .http import Client, Clock, RetryPolicy
-from .responses import REPORT, ApiError, Verdict, error_texts
+from .responses import REPORT, ApiError, error_texts
 from .windows import DAY, Window
 
-_COPY_KEY = "Copy it again from Retargeting's dashboard, Settings → Integration → REST API Key."
+_ADVICE = {
+    401: "Copy the REST API key again from Retargeting's dashboard, Settings → Integration.",
+    403: "If the account is not active, reactivate it, or remove its key from the settings.",
+}
 
 
 class Counts(NamedTuple):
@@ -29,7 +32,7 @@ class Retargeting(Client):
     """The cart statistics of one account. The credential is a parameter of each request."""
 
     name = "Retargeting"
-    advice = dict.fromkeys((401, 403), f"Check the REST API key. {_COPY_KEY}")
+    advice = _ADVICE
     url_variable = "RETARGETING_API_URL"
     default_url = "https://api.retargeting.app/v1/partners-api"
 
@@ -54,28 +57,23 @@ class Retargeting(Client):
         if abandoned is None or recovered is None:
             raise ApiError(
                 "Retargeting's response lacks the numbers of abandoned and recovered carts. "
-                f"Retargeting may have changed its API. {REPORT}"
+                f"Retargeting may have changed its API. {REPORT}",
+                FailureType.system_error,
             )
         return Counts(abandoned, recovered, clock)
 
-    def judge_body(self, status: int, content: Any) -> Verdict | None:
-        """Find the errors that Retargeting reports in a body, whatever the HTTP status.
-
-        A wrong key and an inactive account go before the status. None leaves the rest to it.
-        """
-        if isinstance(content, dict) and content.get("status") == "success":
-            return None
+    def effective_status(self, status: int, content: Any) -> int:
+        """Return the status for the errors that Retargeting reports in a body, whatever its own."""
         text = "; ".join(error_texts(content)).lower()
+        if isinstance(content, dict) and content.get("status") == "success":
+            return status
         if "incorrect rest key" in text:
-            return Verdict("does not know the REST API key", FailureType.config_error, _COPY_KEY)
+            return 401
         if "account is not active" in text:
-            what_to_do = "Reactivate the account, or remove the REST API key from the settings."
-            return Verdict("reports an inactive account", FailureType.config_error, what_to_do)
+            return 403
         if "something went wrong" in text and status not in (401, 403):
-            return Verdict("could not answer", FailureType.transient_error)
-        if 200 <= status < 300:
-            return Verdict("did not return the cart statistics", FailureType.system_error, REPORT)
-        return None
+            return 503
+        return 400 if 200 <= status < 300 else status
 
 
 def _count(value: Any) -> int | None:

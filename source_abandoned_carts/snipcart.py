@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from airbyte_cdk.models import FailureType
 from requests.auth import HTTPBasicAuth
 
 from .config import Config
@@ -148,5 +149,6 @@ def _convert(record: dict[str, Any], names: tuple[str, ...]) -> None:
 def _not_a_page() -> ApiError:
     return ApiError(
         "Snipcart's response is not a page of carts: it lacks a list of carts, whether more carts "
-        f"follow, or a new continuation token. Snipcart may have changed its API. {REPORT}"
+        f"follow, or a new continuation token. Snipcart may have changed its API. {REPORT}",
+        FailureType.system_error,
     )

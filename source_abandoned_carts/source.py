@@ -87,21 +87,13 @@ class SourceAbandonedCarts(Source):
     ) -> Iterable[AirbyteMessage]:
         """Read the streams of the catalog, all at once."""
         streams = {stream.name: stream for stream in _streams(self._settings(logger, config))}
-        try:
-            states = ConnectorStateManager(state)
-        except ValueError:
-            raise config_error(
-                "The saved state was not written by this connector. Clear the connection's data."
-            ) from None
+        states = ConnectorStateManager(state)
         reads: dict[str, engine.Items] = {}
         for configured in catalog.streams:
             name = configured.stream.name
-            if name not in streams:
-                reads[name] = _not_turned_on(name)
-            elif configured.sync_mode == SyncMode.incremental:
-                reads[name] = streams[name].read(states.get_stream_state(name, None))
-            else:
-                reads[name] = streams[name].read(None)
+            incremental = configured.sync_mode == SyncMode.incremental
+            saved = states.get_stream_state(name, None) if incremental else None
+            reads[name] = streams[name].read(saved) if name in streams else _not_turned_on(name)
         yield from engine.run(reads, states, logger)
 
     def _settings(self, logger: logging.Logger, config: Mapping[str, Any]) -> Config:
