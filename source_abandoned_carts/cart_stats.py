@@ -41,32 +41,26 @@ class CartStats:
         """
         saved = saved or {}
         finished, since = self._parse(saved)
-        now, first, first_counts = self._ask_time(since)
+        now, first, counts = self._first(since)
+        todo = list(windows(self._start, self._window_days, now, since))
         if finished is not None and to_epoch(finished) > now:
             logger.warning(
                 f"The saved state of {self.name} is in the future ({finished}). No windows are "
                 "read, and the state is kept. To read all windows again, clear the stream's data."
             )
+            todo = []
+        if not todo:
             yield dict(saved)
-            return
-        todo = list(windows(self._start, self._window_days, now, since))
-        known = [first_counts] if todo and todo[0] == first else []
-        counts = chain(known, self._count(todo[len(known) :]))
-        for number, (window, count) in enumerate(zip(todo, counts, strict=True), start=1):
+        known = [counts] if todo[:1] == [first] else []
+        results = chain(known, self._parallel(todo[len(known) :]))
+        for number, (window, counts) in enumerate(zip(todo, results, strict=True), start=1):
             date_to = from_epoch(window.last)
-            record = {
-                "date_from": from_epoch(window.first),
-                "date_to": date_to,
-                "abandoned": count.abandoned,
-                "recovered": count.recovered,
-            }
-            yield [record]
+            record = {"date_from": from_epoch(window.first), "date_to": date_to}
+            yield [{**record, "abandoned": counts.abandoned, "recovered": counts.recovered}]
             if number == len(todo):
                 yield self._state(date_to)
             elif number % _WINDOWS_BETWEEN_STATES == 0:
                 yield self._state(finished or date_to, reached=date_to)
-        if not todo:
-            yield dict(saved)
 
     def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int | None]:
         """Return the end of the last finished sync, RFC 3339 in UTC, and the second to read from.
@@ -92,21 +86,16 @@ class CartStats:
         grid = {"window_days": self._window_days, "start": self._day}
         return {self.cursor_field: date_to, **grid, **reached}
 
-    def _ask_time(self, since: int | None) -> tuple[int, Window, Counts]:
-        """Return the time in Unix seconds, by the service's clock if it tells it.
-
-        A response is needed for it: the first window to read, and its counts, come along.
-        """
+    def _first(self, since: int | None) -> tuple[int, Window, Counts]:
+        """Read the first window. Return the time in Unix seconds, by the service's clock, too."""
         now = int(time.time())
         first = next(windows(self._start, self._window_days, now, since), Window(now - DAY, now))
         counts = self.api.counts(first)
         clock = counts.clock
-        if not clock.sent_at <= now <= clock.received_at:
-            now = clock.received_at - 1  # which has been rounded up
-        return now, first, counts
+        is_right = clock.sent_at <= now <= clock.received_at
+        return now if is_right else clock.received_at - 1, first, counts
 
-    def _count(self, todo: list[Window]) -> Iterator[Counts]:
-        """Request windows in parallel, and yield their counts in order."""
+    def _parallel(self, todo: list[Window]) -> Iterator[Counts]:
         pool = ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=self.name)
         try:
             yield from pool.map(self.api.counts, todo)

@@ -14,7 +14,8 @@ from airbyte_cdk.logger import is_platform_debug_log_enabled
 from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .errors import config_error, unexpected_error
+from .engine import unexpected_error
+from .responses import config_error
 from .source import SourceAbandonedCarts
 
 _T = TypeVar("_T")
@@ -41,25 +42,25 @@ def run(arguments: argparse.Namespace) -> bool:
 def _messages(arguments: argparse.Namespace) -> Iterator[AirbyteMessage]:
     source = SourceAbandonedCarts()
     entrypoint = AirbyteEntrypoint(source)
-    if not arguments.command:
+    logger = entrypoint.logger
+    if arguments.command is None:
         raise config_error("There is no command. Use spec, check, discover or read.")
     if arguments.debug or is_platform_debug_log_enabled():
         logging.getLogger("airbyte").setLevel(logging.DEBUG)
-    spec = source.spec(entrypoint.logger)
+    spec = source.spec(logger)
     if arguments.command == "spec":
         yield AirbyteMessage(type=Type.SPEC, spec=spec)
         return
     config = _load("configuration", arguments.config, source.read_config)
     if arguments.command == "check":
-        status = source.check(entrypoint.logger, config)
+        status = source.check(logger, config)
         yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
     elif arguments.command == "discover":
-        catalog = source.discover(entrypoint.logger, config)
-        yield AirbyteMessage(type=Type.CATALOG, catalog=catalog)
+        yield AirbyteMessage(type=Type.CATALOG, catalog=source.discover(logger, config))
     else:
-        configured = _load("catalog", arguments.catalog, source.read_catalog)
+        catalog = _load("catalog", arguments.catalog, source.read_catalog)
         state = _load("state", arguments.state, source.read_state)
-        yield from entrypoint.read(spec, config, configured, state)
+        yield from entrypoint.read(spec, config, catalog, state)
 
 
 def _print(message: AirbyteMessage) -> None:

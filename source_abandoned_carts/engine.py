@@ -1,6 +1,7 @@
 """Run the streams in the CDK's concurrent engine: one partition each, all at once."""
 
 import logging
+import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
 from queue import Empty, Queue
@@ -18,8 +19,6 @@ from airbyte_cdk.sources.streams.concurrent.partitions.partition_generator impor
 from airbyte_cdk.sources.types import Record
 from airbyte_cdk.sources.utils.slice_logger import DebugSliceLogger
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
-from .errors import unexpected_error
 
 _SILENCE = 60  # seconds after which a log line shows that the sync is alive
 _PAGES_AHEAD = 1  # of a slow destination; more would only fill the memory
@@ -58,6 +57,15 @@ def run(
             )
             for name, items in streams.items()
         ]
+    )
+
+
+def unexpected_error(where: str, error: Exception) -> AirbyteTracedException:
+    """Describe a defect of the connector without the error's text, which may quote customers."""
+    return AirbyteTracedException(
+        message=f"{where} stopped because of a defect in the connector ({type(error).__name__}). "
+        "Report this to its maintainers, with the log of the sync.",
+        internal_message="".join(traceback.format_tb(error.__traceback__)),
     )
 
 

@@ -20,8 +20,7 @@ import urllib3
 from airbyte_cdk.models import FailureType
 from requests.auth import AuthBase
 
-from .errors import config_error
-from .responses import ApiError, Service, http_date, parse
+from .responses import ApiError, Service, config_error, http_date, parse
 
 logger = logging.getLogger("airbyte.http")
 

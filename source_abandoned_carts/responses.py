@@ -37,6 +37,11 @@ class ApiError(AirbyteTracedException):
         self.is_transient = kind == FailureType.transient_error
 
 
+def config_error(message: str) -> AirbyteTracedException:
+    """Return an error that a person can correct, in the settings or in a file."""
+    return AirbyteTracedException(message, message, FailureType.config_error)
+
+
 class Service:
     """A web API: its name, its credential, and what to do about HTTP status 401 and 403."""
 

@@ -14,11 +14,6 @@ from .http import Client, Clock, RetryPolicy
 from .responses import REPORT, ApiError, error_texts
 from .windows import DAY, Window
 
-_ADVICE = {
-    401: "Copy the REST API key again from Retargeting's dashboard, Settings → Integration.",
-    403: "If the account is not active, reactivate it, or remove its key from the settings.",
-}
-
 
 class Counts(NamedTuple):
     """How many carts were abandoned and recovered in a window, and when the response came."""
@@ -32,7 +27,10 @@ class Retargeting(Client):
     """The cart statistics of one account. The credential is a parameter of each request."""
 
     name = "Retargeting"
-    advice = _ADVICE
+    advice = {  # noqa: RUF012
+        401: "Copy the REST API key again from Retargeting's dashboard, Settings → Integration.",
+        403: "If the account is not active, reactivate it, or remove its key from the settings.",
+    }
     url_variable = "RETARGETING_API_URL"
     default_url = "https://api.retargeting.app/v1/partners-api"
 

@@ -34,12 +34,6 @@ _MAX_LIMIT = 500  # carts per page; more would only use more memory
 _CART_DATES = ("creationDate", "modificationDate", "completionDate")
 _ITEM_DATES = ("addedOn", "modificationDate")
 
-_ADVICE = {
-    401: "Copy the secret API key again from Snipcart's dashboard, Account → API keys → Secret.",
-    403: "Either the key is for the other mode (Test and Live have different keys), or the account "
-    "does not include abandoned carts. If both are right, ask Snipcart's support.",
-}
-
 
 class Page(NamedTuple):
     """A page of the list, and when it came. `next_token` is None on the last one.
@@ -57,7 +51,11 @@ class Snipcart(Client):
     """The abandoned carts of one account in one mode, selected by the filters of a Config."""
 
     name = "Snipcart"
-    advice = _ADVICE
+    advice = {  # noqa: RUF012
+        401: "Copy the secret key again from Snipcart's dashboard, Account → API keys → Secret.",
+        403: "Either the key is for the other mode (Test and Live have different keys), or the "
+        "account does not include abandoned carts. If both are right, ask Snipcart's support.",
+    }
     url_variable = "SNIPCART_API_URL"
     default_url = "https://app.snipcart.com/api"
 

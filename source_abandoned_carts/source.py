@@ -25,9 +25,9 @@ from . import engine
 from .abandoned_carts import AbandonedCarts
 from .cart_stats import CartStats
 from .config import Config, read_config
-from .errors import config_error
 from .http import RetryPolicy
 from .redaction import encodings
+from .responses import config_error
 from .retargeting import Retargeting
 from .snipcart import Snipcart
 
