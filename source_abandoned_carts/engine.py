@@ -1,6 +1,7 @@
 """Run the streams in the CDK's concurrent engine: one partition each, all at once."""
 
 import logging
+import sys
 import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -81,6 +82,8 @@ class _PageQueue(Queue[Any]):
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         while not self._page:
+            if super().empty():
+                sys.stdout.flush()  # the CDK's buffer would keep the last messages meanwhile
             try:
                 item = super().get(block, _SILENCE)
             except Empty:
