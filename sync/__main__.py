@@ -1,5 +1,138 @@
-"""python -m sync: one sync into a database of your own; --help tells how."""
+"""python -m sync: one sync into a database of your own; --help shows the options."""
 
-from .command import main
+import argparse
+import hashlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
 
-main()
+from rich.console import Console
+from rich.markup import escape
+
+from .connector import Connector, SyncError
+
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def main() -> NoReturn:
+    parser = argparse.ArgumentParser(prog="python -m sync", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the connector's settings file")
+    parser.add_argument(
+        "--to",
+        default="duckdb:///data/abandoned_carts.duckdb",
+        help="duckdb:///PATH, postgresql://USER@HOST/DATABASE, or a destination of dlt, such as "
+        "bigquery (default %(default)s)",
+    )
+    parser.add_argument("--streams", default="", help="separated by commas (default: all)")
+    parser.add_argument("--picture", type=Path, help="print tables, and draw them into this PNG")
+    arguments = parser.parse_args()
+    streams = arguments.streams.replace(",", " ").split()
+    sys.exit(run(arguments.config, arguments.to, streams, arguments.picture))
+
+
+def run(config: Path, to: str, streams: Sequence[str] = (), picture: Path | None = None) -> int:
+    """Sync once, print a summary, and give the exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # like Ctrl-C: remove temporary files
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        check_options(to, picture)
+        with tempfile.TemporaryDirectory() as folder:
+            problems = _sync(config, to, streams, picture, Path(folder))
+    except KeyboardInterrupt:
+        problems = ["Stopped. The next sync resumes from what is written."]
+    except SyncError as error:
+        problems = [str(error)]
+    except Exception as error:
+        from .errors import describe  # noqa: PLC0415 imports dlt
+
+        problems = [describe(error, to)]
+    for problem in problems:
+        _err.print(escape(problem), style="red")
+    return 1 if problems else 0
+
+
+def check_options(to: str, picture: Path | None = None) -> None:
+    """Raise SyncError, which quotes no password, for what cannot work."""
+    url = urlsplit(to)
+    duckdb = url.scheme == "duckdb" and not url.netloc and url.path.strip("/")
+    postgresql = url.scheme in ("postgresql", "postgres") and url.netloc.count("@") < 2
+    other = to.isidentifier() and not to.startswith(("duckdb", "postgres"))
+    if not (duckdb or postgresql or other):
+        raise SyncError(
+            "TO must be duckdb:///PATH, postgresql://USER@HOST/DATABASE, or the name of a "
+            "destination of dlt, such as bigquery. In a password, write @ as %40, / as %2F, : as "
+            "%3A and % as %25."
+        )
+    if picture and (picture.suffix.lower() != ".png" or other):
+        raise SyncError("PICTURE must end in .png, and TO must be DuckDB or PostgreSQL.")
+
+
+def _sync(
+    config: Path, to: str, chosen: Sequence[str], picture: Path | None, folder: Path
+) -> list[str]:
+    """Sync with temporary files in `folder`; give the connector's errors."""
+    began = time.monotonic()
+    settings = hashlib.sha256(config.read_bytes()).hexdigest()[:12]
+    connector = Connector(config, folder, _warn)
+    os.environ.update(  # dlt and matplotlib read these when they are imported
+        DLT_DATA_DIR=str(folder),
+        DLT_PROJECT_DIR=str(folder),
+        LOAD__TRUNCATE_STAGING_DATASET="true",
+        LOAD__WORKERS="1",
+        MPLCONFIGDIR=str(folder),
+        RUNTIME__DLTHUB_TELEMETRY="false",
+        RUNTIME__INTERCEPT_SIGNALS="false",
+        RUNTIME__LOG_LEVEL="CRITICAL",
+    )
+    with ThreadPoolExecutor() as pool:
+        discovered = pool.submit(connector.discover)
+        from .load import Table, open_database  # noqa: PLC0415 takes a second: meanwhile
+
+        streams = discovered.result()
+    if unknown := sorted(set(chosen) - set(streams)):
+        raise SyncError(f"There is no stream {', '.join(unknown)}, but {', '.join(streams)}.")
+    tables = [Table(streams[name]) for name in chosen or streams]
+    with open_database(to, folder) as database:
+        saved = database.saved_states(tables)
+        if any(each["settings"] != settings for each in saved):
+            _warn(
+                "This database was written with other settings. Everything is read again and "
+                "merged. To remove the rows that only the old settings give, drop the tables."
+            )
+        states = [json.loads(each["state"]) for each in saved if each["settings"] == settings]
+        messages = connector.read([table.stream for table in tables], states)
+        with _err.status("Reading") as status:
+            read = database.load(
+                messages, tables, settings, lambda count: status.update(f"Reading: {count:,}")
+            )
+        print(f"{'stream':<20}{'records read':>12}{'rows now':>12}")
+        for stream, records in read.items():
+            ((rows,),) = database.query(f"SELECT COUNT(*) FROM {stream}")
+            print(f"{stream:<20}{records:>12,}{rows:>12,}")
+        print(f"In {time.monotonic() - began:.1f} seconds", flush=True)
+        if picture and not connector.problems:
+            from .report import report  # noqa: PLC0415 imports matplotlib
+
+            kind = "duckdb" if to.startswith("duckdb") else "postgresql"
+            report(database.query, read, kind, picture)
+            print(f"\nThe picture is {picture}")
+    return connector.problems
+
+
+@cache  # each sentence once: `discover` and `read` may give the same one
+def _warn(sentence: str) -> None:
+    _err.print(escape(sentence), style="yellow")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,12 @@
 """What fits into which column, and what is kept beside."""
 
 import json
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sync.columns import OTHERS, fit, kinds
+from sync.columns import OTHERS, column_name, fit, kind_of
 
 SCHEMAS = Path(__file__).parent.parent / "source_abandoned_carts/schemas"
 
@@ -14,51 +14,56 @@ SCHEMAS = Path(__file__).parent.parent / "source_abandoned_carts/schemas"
 @pytest.mark.parametrize(
     ("field", "kind"),
     [
-        ({"type": ["null", "string"]}, "text"),
-        ({"type": "string"}, "text"),
-        ({"type": ["null", "string"], "format": "date-time"}, "timestamp"),
+        ({"type": ["null", "string"]}, "string"),
+        ({"type": "string"}, "string"),
+        ({"type": ["null", "string"], "format": "date-time"}, "date-time"),
         ({"type": ["number", "null"]}, "number"),
         ({"type": ["null", "integer"]}, "integer"),
         ({"type": ["null", "boolean"]}, "boolean"),
         ({"type": ["null", "array"]}, "array"),
         ({"type": ["null", "object"]}, "object"),
-        ({"type": ["null", "integer", "string"]}, "json"),
-        ({"type": ["null", "object", "array"]}, "json"),
-        ({}, "json"),
+        ({"type": ["null", "integer", "string"]}, "any"),
+        ({}, "any"),
     ],
 )
 def test_the_kind_of_a_column_follows_from_the_schema(field, kind):
-    assert kinds({"properties": {"field": field, OTHERS: {"type": "object"}}}) == {"field": kind}
+    assert kind_of(field) == kind
 
 
 @pytest.mark.parametrize(
-    ("kind", "value"),
+    ("kind", "value", "kept"),
     [
-        ("text", ""),
-        ("text", "00123"),
-        ("number", 0),
-        ("number", 19.99),
-        ("number", -(2**53)),
-        ("integer", 2**63 - 1),
-        ("integer", -(2**63)),
-        ("boolean", False),
-        ("array", []),
-        ("object", {}),
-        ("json", 0),
-        ("json", "0"),
-        ("json", False),
-        ("json", [{}]),
+        ("string", "", ""),
+        ("string", "00123", "00123"),
+        ("number", 0, 0.0),
+        ("number", 19.99, 19.99),
+        ("number", -(2**53), -(2.0**53)),
+        ("integer", 2**63 - 1, 2**63 - 1),
+        ("integer", -(2**63), -(2**63)),
+        ("boolean", False, False),
+        ("array", [], "[]"),
+        ("object", {"é": None}, '{"é": null}'),
+        ("any", 0, "0"),
+        ("any", "0", '"0"'),
+        ("any", False, "false"),
+        ("date-time", "2024-01-01T00:00:00Z", datetime(2024, 1, 1, tzinfo=timezone.utc)),
+        (
+            "date-time",
+            "2024-01-01T00:00:00.1234569Z",
+            datetime(2024, 1, 1, 0, 0, 0, 123456, tzinfo=timezone.utc),
+        ),
     ],
 )
-def test_what_fits_is_kept_as_it_is(kind: Any, value):
-    assert fit({"field": value}, {"field": kind}) == {"field": value, OTHERS: None}
+def test_what_fits_is_kept(kind, value, kept):
+    row = fit({"field": value, "null": None}, {"field": kind, "null": kind})
+    assert row == {"field": kept}
+    assert type(row["field"]) is type(kept)
 
 
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
-        ("text", 123),
-        ("text", ["a"]),
+        ("string", 123),
         ("number", "19.99"),
         ("number", True),
         ("number", 2**53 + 1),
@@ -66,41 +71,27 @@ def test_what_fits_is_kept_as_it_is(kind: Any, value):
         ("integer", 1.0),
         ("integer", False),
         ("boolean", 0),
-        ("boolean", "true"),
         ("array", {}),
         ("object", []),
-        ("timestamp", 1700000000),
-        ("timestamp", "2024-01-01"),
-        ("timestamp", "2024-01-01T00:00:00"),
-        ("timestamp", "2024-01-01T00:00:00+00:00"),
-        ("timestamp", "2024-02-30T00:00:00Z"),
-        ("timestamp", "2024-01-01T23:59:60Z"),
-        ("timestamp", "2024-01-01T00:00:00.Z"),
-        ("timestamp", "2024-01-01T00:00:00.١Z"),
+        ("date-time", 1700000000),
+        ("date-time", "2024-01-01T00:00:00"),
+        ("date-time", "2024-02-30T00:00:00Z"),
+        ("date-time", "2024-01-01T00:00:00.١Z"),
     ],
 )
-def test_what_does_not_fit_is_kept_beside(kind: Any, value):
-    assert fit({"field": value}, {"field": kind}) == {OTHERS: {"field": value}}
-
-
-@pytest.mark.parametrize(
-    ("text", "kept"),
-    [
-        ("2024-01-01T00:00:00Z", "2024-01-01T00:00:00.0Z"),
-        ("2024-01-01T00:00:00.12Z", "2024-01-01T00:00:00.12Z"),
-        ("2024-01-01T00:00:00.1234569Z", "2024-01-01T00:00:00.123456Z"),
-    ],
-)
-def test_date_times_are_cut_to_microseconds(text, kept):
-    assert fit({"field": text}, {"field": "timestamp"}) == {"field": kept, OTHERS: None}
-
-
-def test_names_are_compared_to_the_letter_and_nulls_are_left_out():
-    row = fit({"email": None, "Email": "x", "new": None, OTHERS: 1}, {"email": "text", "a": "text"})
-    assert row == {OTHERS: {"Email": "x", OTHERS: 1}}
+def test_what_does_not_fit_is_kept_beside(kind, value):
+    row = fit({"field": value, "new": {"a": None}}, {"field": kind})
+    assert {name: json.loads(text) for name, text in row.items()} == {
+        OTHERS: {"field": value, "new": {"a": None}}
+    }
 
 
 @pytest.mark.parametrize("schema", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
-def test_no_two_columns_have_one_name(schema: Path):
-    names = [name.lower() for name in kinds(json.loads(schema.read_text()))]
-    assert len(set(names)) == len(names)
+def test_every_column_has_a_name_of_its_own_that_needs_no_quotes(schema: Path):
+    names = [column_name(field) for field in json.loads(schema.read_text())["properties"]]
+    assert len({*names, OTHERS}) == len(names) + 1
+    assert all(name.isascii() and name.isidentifier() and name.islower() for name in names)
+
+
+def test_column_names_are_in_snake_case():
+    assert column_name("itemsTotalWithoutTaxes") == "items_total_without_taxes"
