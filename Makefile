@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := -m pip install --quiet --no-compile --disable-pip-version-check
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 CONFIG ?= secrets/config.json
 # Not in pyproject.toml, where `airbyte-cdk connector test` would obey them, too.
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
@@ -70,12 +70,13 @@ clean:
 .venv/needed: setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 14) else \
 		"$(PYTHON) is Python " + sys.version.split()[0] + ". Name one from 3.10 to 3.13: make PYTHON=python3.12 …")'
-	@echo "Setting up .venv: about a minute, once."
+	@echo "Setting up .venv: less than a minute, once."
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python $(PIP) --constraint constraints.txt ".[sync,tests,lint]"
+	@$(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install --constraint constraints.txt uv
+	@$(INSTALL) --constraint constraints.txt ".[sync,tests,lint]"
 	@touch $@
 
 .venv/installed: .venv/needed $(PACKAGE)
 	@rm -rf build
-	@$(BIN)/python $(PIP) --no-deps --force-reinstall .
+	@$(INSTALL) --no-deps --reinstall-package source-abandoned-carts .
 	@touch $@
