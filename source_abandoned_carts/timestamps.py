@@ -21,7 +21,6 @@ _ISO = re.compile(
     r"(?:[.,](?P<fraction>[0-9]+))? ?(?:[Zz]|(?P<hours>[+-][0-9]{2}):?(?P<minutes>[0-9]{2})?)?)?"
 )
 _UNIX = re.compile(r"(?P<seconds>[0-9]{1,12})(?:\.(?P<fraction>[0-9]+))?")
-_LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z, the last one that RFC 3339 can write
 
 
 def to_rfc3339(value: Any) -> str | None:
@@ -71,7 +70,7 @@ def _from_text(text: str) -> str | None:
         except ValueError:  # such as a 31st of February
             return None
         seconds = int(moment.timestamp())
-    if not match or not 0 <= seconds <= _LAST_SECOND:
+    if not match or not 0 <= seconds < 253_402_300_800:  # the year 10000
         return None
     fraction = f".{match['fraction']}" if match["fraction"] else ""
     return f"{from_epoch(seconds)[:-1]}{fraction}Z"
