@@ -1,8 +1,7 @@
 """Send requests to a web API, with timeouts and retries.
 
-This is requests with a retry loop, and not the CDK's HttpClient, which adds a second to each wait,
-ignores Retry-After, sets no timeouts, and logs the URL and the body of a failed request: here
-credentials and customers' data.
+This is requests with a retry loop. The CDK's HttpClient ignores Retry-After, sets no timeouts, and
+logs the URL and the body of a failed request: here credentials and customers' data.
 """
 
 import logging
@@ -11,7 +10,6 @@ import random
 import re
 import time
 from collections.abc import Mapping
-from functools import cached_property
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -26,10 +24,7 @@ logger = logging.getLogger("airbyte.http")
 
 USER_AGENT = f"source-abandoned-carts/{version('source-abandoned-carts')}"
 
-_JITTER = 0.25  # the share that chance adds to a wait, so that parallel requests drift apart
 _MAX_BODY = 64 * 2**20  # bytes after decompression; a page of 500 carts has about 2 million
-_CHUNK = 2**16  # bytes
-_LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]")
 
 
 class RetryPolicy(NamedTuple):
@@ -54,7 +49,7 @@ class Clock(NamedTuple):
 
 
 class Client(Service):
-    """Sends requests to a service, below a URL that an environment variable can replace."""
+    """Sends requests to a service. An environment variable can replace its URL."""
 
     url_variable: str
     default_url: str
@@ -62,7 +57,13 @@ class Client(Service):
     def __init__(self, secret: str, policy: RetryPolicy, auth: AuthBase | None = None) -> None:
         self.secret = secret
         self._policy = policy
-        self._auth = auth
+        self._base_url = base_url(self.url_variable, self.default_url)
+        self._session = _Session()
+        self._session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
+        # Without any, requests would look for a login in ~/.netrc.
+        self._session.auth = auth or (lambda request: request)
+        # Plain http is for loopback: a proxy must not redirect it.
+        self._session.trust_env = self._base_url.startswith("https:")
 
     def get(
         self, path: str, params: Mapping[str, str], only_rate_limits: bool = False
@@ -77,25 +78,27 @@ class Client(Service):
             try:
                 return self._send(path, params)
             except ApiError as error:
-                if not error.is_transient or (only_rate_limits and error.status != 429):
+                is_transient = error.failure_type == FailureType.transient_error
+                if not is_transient or (only_rate_limits and error.status != 429):
                     raise
                 if attempt == self._policy.attempts:
                     error.message = f"{error.message} Try again later: {attempt} attempts failed."
                     raise
-                seconds = 2 ** (attempt - 1) * random.uniform(1, 1 + _JITTER)
+                # With jitter, so that parallel requests drift apart.
+                seconds = 2 ** (attempt - 1) * random.uniform(1, 1.25)
                 if error.wait is not None:
                     seconds = min(error.wait, self._policy.max_retry_after)
                 logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
                 time.sleep(seconds)
 
     def _send(self, path: str, params: Mapping[str, str]) -> tuple[Any, Clock]:
-        policy, sent_at, started = self._policy, time.time(), time.monotonic()
-        url, timeout = self._base_url + path, (policy.connect, policy.read)
+        started = time.monotonic()
+        url, timeout = self._base_url + path, (self._policy.connect, self._policy.read)
         try:
             with self._session.get(
                 url, params=params, timeout=timeout, allow_redirects=False, stream=True
             ) as response:
-                body = _read_body(response, started + policy.body)
+                body = _read_body(response, started + self._policy.body)
         except (requests.Timeout, urllib3.exceptions.TimeoutError):
             failure = "did not respond in time"
         except urllib3.exceptions.HTTPError:
@@ -103,27 +106,12 @@ class Client(Service):
         except OSError as error:  # which requests' own exceptions are
             failure = f"could not be reached{_reason(error)}"
         else:
-            clock = Clock(int(sent_at), int(time.time()) + 1, is_service=False)
             date = http_date(response.headers.get("Date"))
-            if date is not None:
-                elapsed = time.monotonic() - started
-                clock = Clock(max(0, int(date - elapsed)), date + 1, is_service=True)
+            now = time.time() if date is None else date
+            sent_at = max(0, now - (time.monotonic() - started))
+            clock = Clock(int(sent_at), int(now) + 1, is_service=date is not None)
             return parse(self, response.status_code, response.headers, body), clock
         raise ApiError(f"{self.name} {failure}.", FailureType.transient_error)
-
-    @cached_property
-    def _base_url(self) -> str:
-        return base_url(self.url_variable, self.default_url)
-
-    @cached_property
-    def _session(self) -> requests.Session:
-        session = _Session()
-        session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
-        # Without any, requests would look for a login in ~/.netrc.
-        session.auth = self._auth or (lambda request: request)
-        # Plain http is for loopback: a proxy must not redirect it.
-        session.trust_env = self._base_url.startswith("https:")
-        return session
 
 
 class _Session(requests.Session):
@@ -143,22 +131,20 @@ def base_url(variable: str, default: str) -> str:
         url = urllib3.util.parse_url(text)
     except urllib3.exceptions.LocationParseError:
         url = urllib3.util.Url()
-    host = url.host or ""
-    is_safe = url.scheme == "https" or (url.scheme == "http" and _LOOPBACK.fullmatch(host))
-    if not (is_safe and host) or url.auth:
+    is_loopback = re.fullmatch(r"localhost|127(\.[0-9]{1,3}){3}|\[::1\]", url.host or "")
+    is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback)
+    if not (is_safe and url.host) or url.auth:
         raise config_error(
             f"The environment variable {variable} must hold an https address, or plain http to a "
             "loopback address such as http://localhost:8000."
         )
-    if text != default:
-        logger.info(f"Requests go to {url.url}, as the environment variable {variable} says.")
     return url.url.rstrip("/")
 
 
 def _read_body(response: requests.Response, deadline: float) -> bytes:
     """Read a body in the pieces that arrive, because a socket's timeout is for each piece."""
     body = bytearray()
-    while piece := response.raw.read1(_CHUNK, decode_content=True):
+    while piece := response.raw.read1(2**16, decode_content=True):
         body += piece
         if len(body) > _MAX_BODY:
             raise urllib3.exceptions.HTTPError

@@ -25,7 +25,7 @@ class ApiError(AirbyteTracedException):
     """A request failed. `message` tells a person what happened, why, and what to do.
 
     `status` is the HTTP status, None without a response; `wait` the number of seconds that the
-    service asks to wait, None if it does not. Only what `is_transient` is worth a retry.
+    service asks to wait, None if it does not. Only a transient_error is worth a retry.
     """
 
     def __init__(
@@ -34,7 +34,6 @@ class ApiError(AirbyteTracedException):
         super().__init__(message, message, kind)
         self.status = status
         self.wait = wait
-        self.is_transient = kind == FailureType.transient_error
 
 
 def config_error(message: str) -> AirbyteTracedException:
@@ -56,13 +55,13 @@ class Service:
 
 def parse(service: Service, status: int, headers: Mapping[str, str], body: bytes) -> Any:
     """Return the JSON of a response that can be used; raise ApiError for any other."""
-    content, failure = None, None
     try:
         content = json_text.parse(body)
         failure = _failure(service.effective_status(status, content), service.advice)
     except (ValueError, RecursionError):
-        failure = _failure(status, service.advice)
-        failure = failure or ("sent a response that is not JSON", FailureType.transient_error, "")
+        content = None
+        not_json = ("sent a response that is not JSON", FailureType.transient_error, "")
+        failure = _failure(status, service.advice) or not_json
     if failure is None:
         return content
     what_happened, failure_type, what_to_do = failure
@@ -91,17 +90,12 @@ def _failure(status: int, advice: Mapping[int, str]) -> tuple[str, FailureType, 
 
 
 def error_texts(content: Any) -> list[str]:
-    """Return the service's explanation: the texts in the documented fields of a JSON error.
-
-    Other fields are left alone, because they may hold customers' data.
-    """
+    """Return the texts in a JSON error's documented fields; others may hold customers' data."""
     content = content if isinstance(content, dict) else {}
     data = content.get("data")
     texts = [content.get("message"), content.get("error"), data]
-    for errors in (
-        content.get("errors"),
-        data.get("validator") if isinstance(data, dict) else None,
-    ):
+    validator = data.get("validator") if isinstance(data, dict) else None
+    for errors in (content.get("errors"), validator):
         # A list, or texts by the name of a parameter, such as {"limit": ["It is too large."]}.
         for value in errors.values() if isinstance(errors, dict) else [errors]:
             items = value if isinstance(value, list) else [value]
