@@ -1,7 +1,4 @@
-"""Snipcart's API of abandoned carts.
-
-Source: Snipcart's documentation, "API: abandoned carts", GET /carts/abandoned.
-"""
+"""Snipcart's API, after its documentation: "API: abandoned carts", GET /carts/abandoned."""
 
 import logging
 from collections.abc import Iterator
@@ -28,8 +25,8 @@ TIME_RANGES = {
     "LessThanAMonth": 28 * DAY,
 }
 
-_FIRST_LIMIT = 50  # carts per page, as in the document's example of a request
-_MAX_LIMIT = 500  # carts per page; more would only use more memory
+# Carts per page, from the document's example of a request on; more would only use more memory.
+_LIMITS = [50, 100, 200, 400, 500]
 
 _CART_DATES = ("creationDate", "modificationDate", "completionDate")
 _ITEM_DATES = ("addedOn", "modificationDate")
@@ -38,8 +35,7 @@ _ITEM_DATES = ("addedOn", "modificationDate")
 class Page(NamedTuple):
     """A page of the list, and when it came. `next_token` is None on the last one.
 
-    `carts` are as the API returns them, but each date is RFC 3339 in UTC, or null if it cannot be
-    read.
+    `carts` are as the API returns them, but for their dates: `normalize_dates`.
     """
 
     carts: list[dict[str, Any]]
@@ -64,7 +60,7 @@ class Snipcart(Client):
         # As bytes, because requests would encode a text in latin-1.
         super().__init__(key, policy, HTTPBasicAuth(key.encode(), b""))
         self._filters = config.filters
-        self._page_size = config.page_size
+        self._limits = [config.page_size] if config.page_size else _LIMITS
 
     def check(self) -> None:
         """Request one cart; raise ApiError if that fails."""
@@ -76,57 +72,52 @@ class Snipcart(Client):
         `time_range` replaces the one among the filters. Raises ApiError, also for a response that
         is not a page: an empty list would look like a shop that loses no carts.
         """
-        limit = self._page_size or _FIRST_LIMIT
-        smaller_limits: list[int] = []  # those that worked, the smallest first
-        may_grow = self._page_size is None
+        limits, step = self._limits, 0
         seen = {token}
         while True:
             try:
-                page = self._page(token, time_range, limit, is_increased=bool(smaller_limits))
+                page = self._page(token, time_range, limits[step])
                 if page.next_token and page.next_token in seen:
                     raise _not_a_page()
             except ApiError as error:
-                if not smaller_limits or error.status in (401, 403, 429):
+                if step == 0 or error.status in (401, 403, 429):
                     raise
-                if may_grow:
+                if limits == self._limits:
                     logger.info(
-                        f"A request for {limit} carts failed. {error.message} The scan goes on "
-                        f"with {smaller_limits[-1]} per page."
+                        f"A request for {limits[step]} carts failed. {error.message} The scan goes "
+                        f"on with {limits[step - 1]} per page."
                     )
-                may_grow = False
-                limit = smaller_limits.pop()
+                limits = limits[:step]  # so that the limit no longer grows
+                step -= 1
                 continue
             yield page
             token = page.next_token
             if token is None:
                 return
             seen.add(token)
-            if may_grow and limit < _MAX_LIMIT and len(page.carts) >= limit:
-                smaller_limits.append(limit)
-                limit = min(2 * limit, _MAX_LIMIT)
+            if len(page.carts) >= limits[step] and limits[step] < limits[-1]:
+                step += 1
 
-    def _page(
-        self, token: str | None, time_range: str | None, limit: int, is_increased: bool = False
-    ) -> Page:
+    def _page(self, token: str | None, time_range: str | None, limit: int) -> Page:
         params = {"limit": str(limit), **self._filters}  # a token may not remember the filters
         if time_range is not None:
             params["timeRange"] = time_range
         if token is not None:
             params["continuationToken"] = token
+        is_increased = limit > self._limits[0]
         content, clock = self.get("/carts/abandoned", params, only_rate_limits=is_increased)
-        if not isinstance(content, dict):
-            raise _not_a_page()
+        content = content if isinstance(content, dict) else {}
         carts, more = content.get("items"), content.get("hasMoreResults")
-        token = content.get("continuationToken")
+        next_token = content.get("continuationToken")
         if not isinstance(carts, list) or not all(isinstance(cart, dict) for cart in carts):
             raise _not_a_page()
         # The document's table calls the token an integer, its example shows a text.
-        is_token = isinstance(token, (str, int)) and token not in ("", True, False)
+        is_token = type(next_token) is int or (isinstance(next_token, str) and next_token)
         if not isinstance(more, bool) or (more and not is_token):
             raise _not_a_page()
         for cart in carts:
             normalize_dates(cart)
-        return Page(carts, str(token) if more else None, clock)
+        return Page(carts, str(next_token) if more else None, clock)
 
 
 def normalize_dates(cart: dict[str, Any]) -> None:
