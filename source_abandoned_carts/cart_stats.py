@@ -2,14 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from typing import Any
 
 from .config import Config
 from .engine import Items
-from .retargeting import Counts, Retargeting
+from .retargeting import Retargeting
 from .timestamps import from_epoch, to_epoch, to_rfc3339
 from .windows import DAY, Window, windows
 
@@ -41,7 +40,12 @@ class CartStats:
         """
         saved = saved or {}
         finished, since = self._parse(saved)
-        now, first, counts = self._first(since)
+        now = int(time.time())
+        # The first response tells the service's time, even if there is no window to read.
+        first = next(windows(self._start, self._window_days, now, since), Window(now - DAY, now))
+        first_counts = self.api.counts(first)
+        if not first_counts.clock.sent_at <= now <= first_counts.clock.received_at:
+            now = first_counts.clock.received_at - 1
         todo = list(windows(self._start, self._window_days, now, since))
         if finished is not None and to_epoch(finished) > now:
             logger.warning(
@@ -51,8 +55,10 @@ class CartStats:
             todo = []
         if not todo:
             yield dict(saved)
-        known = [counts] if todo[:1] == [first] else []
-        results = chain(known, self._parallel(todo[len(known) :]))
+        # When a window fails, map cancels those that are not under way.
+        pool = ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=self.name)
+        known = {first: first_counts}
+        results = pool.map(lambda window: known.get(window) or self.api.counts(window), todo)
         for number, (window, counts) in enumerate(zip(todo, results, strict=True), start=1):
             date_to = from_epoch(window.last)
             record = {"date_from": from_epoch(window.first), "date_to": date_to}
@@ -62,13 +68,10 @@ class CartStats:
             elif number % _WINDOWS_BETWEEN_STATES == 0:
                 yield self._state(finished or date_to, reached=date_to)
 
-    def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int | None]:
-        """Return the end of the last finished sync, RFC 3339 in UTC, and the second to read from.
-
-        None stands for no finished sync, and for reading all history.
-        """
+    def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int]:
+        """Return the saved date, RFC 3339 in UTC, and the second to read from."""
         if not saved:
-            return None, None
+            return None, self._start
         date_to, reached = (to_rfc3339(saved.get(key)) for key in (self.cursor_field, "reached"))
         grid = (saved.get("window_days", self._window_days), saved.get("start", self._day))
         if date_to is None or grid != (self._window_days, self._day):
@@ -76,29 +79,11 @@ class CartStats:
                 f"The saved state of {self.name} is for other windows. All windows are read again. "
                 "To remove the old ones, clear the stream's data."
             )
-            return date_to, None
+            return date_to, self._start
         if reached is None:
             return date_to, to_epoch(date_to) - self._lookback
-        # Before the first sync is finished, both are the same.
-        return None if date_to == reached else date_to, to_epoch(reached) + 1
+        return date_to, to_epoch(reached) + 1
 
     def _state(self, date_to: str, **reached: str) -> dict[str, Any]:
         grid = {"window_days": self._window_days, "start": self._day}
         return {self.cursor_field: date_to, **grid, **reached}
-
-    def _first(self, since: int | None) -> tuple[int, Window, Counts]:
-        """Read the first window. Return the time in Unix seconds, by the service's clock, too."""
-        now = int(time.time())
-        first = next(windows(self._start, self._window_days, now, since), Window(now - DAY, now))
-        counts = self.api.counts(first)
-        clock = counts.clock
-        is_right = clock.sent_at <= now <= clock.received_at
-        return now if is_right else clock.received_at - 1, first, counts
-
-    def _parallel(self, todo: list[Window]) -> Iterator[Counts]:
-        pool = ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=self.name)
-        try:
-            yield from pool.map(self.api.counts, todo)
-        finally:
-            # After a failure, without the requests under way: they may be waiting for a retry.
-            pool.shutdown(wait=False, cancel_futures=True)
