@@ -9,14 +9,16 @@ _MAX_LENGTH = 300  # characters
 _EMAIL = re.compile(r'(?:"[^"]*"|\S*)(?:@|%40)\S*')
 
 
-def encodings(secret: str) -> list[str]:
-    """Return the forms in which a log line may hold a credential, the longest first.
+def encodings(*secrets: str) -> list[str]:
+    """Return the forms in which a log line may hold these credentials, the longest first.
 
     These are the text itself, percent-encoded as in a URL and in Base64 as in a header of HTTP
     Basic authentication, each also with the escapes of JSON.
     """
-    basic = base64.b64encode(f"{secret}:".encode()).decode()
-    found = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), basic}
+    found = set()
+    for secret in secrets:
+        basic = base64.b64encode(f"{secret}:".encode()).decode()
+        found |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), basic}
     for ensure_ascii in (True, False):
         found |= {json.dumps(text, ensure_ascii=ensure_ascii)[1:-1] for text in found}
     return sorted(found, key=len, reverse=True)

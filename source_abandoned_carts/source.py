@@ -24,14 +24,13 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from . import engine
 from .abandoned_carts import AbandonedCarts
 from .cart_stats import CartStats
-from .config import Config, read_config
+from .config import read_config
 from .http import RetryPolicy
 from .redaction import encodings
 from .responses import config_error
 from .retargeting import Retargeting
 from .snipcart import Snipcart
 
-_READ_POLICY = RetryPolicy()
 _CHECK_POLICY = RetryPolicy(connect=5, read=8, body=10, attempts=2, max_retry_after=2)
 _CHECK_DEADLINE = 15  # seconds; the platform wants a result within 30, start-up included
 
@@ -47,18 +46,25 @@ class SourceAbandonedCarts(Source):
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Send a request to each service that has a key; the status says what failed."""
         try:
-            settings = self._settings(logger, config)
+            streams = self._streams(logger, config, _CHECK_POLICY)
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
-        apis = {stream.api.name: stream.api for stream in _streams(settings, _CHECK_POLICY)}
+        apis = {stream.api.name: stream.api for stream in streams}
         pool = ThreadPoolExecutor()
-        checks = {name: pool.submit(_check, api) for name, api in apis.items()}
-        wait(checks.values(), timeout=_CHECK_DEADLINE)
-        late = f"did not respond within {_CHECK_DEADLINE} seconds. Try again later."
-        results = [c.result() if c.done() else f"{name} {late}" for name, c in checks.items()]
-        if message := " ".join(filter(None, results)):
-            return AirbyteConnectionStatus(status=Status.FAILED, message=message)
-        message = f"The connection to {' and '.join(apis)} works."
+        checks = {name: pool.submit(api.check) for name, api in apis.items()}
+        done, _ = wait(checks.values(), timeout=_CHECK_DEADLINE)
+        problems = []
+        for name, check in checks.items():
+            if check not in done:
+                late = f"{name} did not respond within {_CHECK_DEADLINE} seconds. Try again later."
+                problems.append(late)
+            elif isinstance(failure := check.exception(), AirbyteTracedException):
+                problems.append(str(failure))
+            else:
+                check.result()  # raises an unexpected error
+        if problems:
+            return AirbyteConnectionStatus(status=Status.FAILED, message=" ".join(problems))
+        message = f"The connection to {' and '.join(checks)} works."
         return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=message)
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
@@ -74,7 +80,7 @@ class SourceAbandonedCarts(Source):
                 source_defined_primary_key=[[stream.primary_key]],
                 is_resumable=False,  # a full refresh starts over, whatever state it gets
             )
-            for stream in _streams(self._settings(logger, config))
+            for stream in self._streams(logger, config, RetryPolicy())
         ]
         return AirbyteCatalog(streams=streams)
 
@@ -86,7 +92,7 @@ class SourceAbandonedCarts(Source):
         state: list[AirbyteStateMessage] | None = None,
     ) -> Iterable[AirbyteMessage]:
         """Read the streams of the catalog, all at once."""
-        streams = {stream.name: stream for stream in _streams(self._settings(logger, config))}
+        streams = {s.name: s for s in self._streams(logger, config, RetryPolicy())}
         states = ConnectorStateManager(state)
         reads: dict[str, engine.Items] = {}
         for configured in catalog.streams:
@@ -96,38 +102,23 @@ class SourceAbandonedCarts(Source):
             reads[name] = streams[name].read(saved) if name in streams else _not_turned_on(name)
         yield from engine.run(reads, states, logger)
 
-    def _settings(self, logger: logging.Logger, config: Mapping[str, Any]) -> Config:
+    def _streams(
+        self, logger: logging.Logger, config: Mapping[str, Any], policy: RetryPolicy
+    ) -> list[AbandonedCarts | CartStats]:
+        """Return the streams that the settings turn on."""
         spec = self.spec(logger).connectionSpecification
         for name in config:
             if name.startswith(("snipcart_", "retargeting_")) and name not in spec["properties"]:
                 logger.warning(f"There is no setting {name}, so it is ignored. Check its spelling.")
         settings = read_config(config, spec)
-        keys = filter(None, (settings.snipcart_api_key, settings.retargeting_rest_key))
+        streams: list[AbandonedCarts | CartStats] = []
+        if settings.snipcart_api_key:
+            streams.append(AbandonedCarts(Snipcart(settings, policy), settings))
+        if settings.retargeting_rest_key:
+            streams.append(CartStats(Retargeting(settings, policy), settings))
         # The CDK removes these texts from each log line, in this order.
-        secrets = {encoding for key in keys for encoding in encodings(key)}
-        update_secrets(sorted(secrets, key=len, reverse=True))
-        return settings
-
-
-def _streams(
-    settings: Config, policy: RetryPolicy = _READ_POLICY
-) -> list[AbandonedCarts | CartStats]:
-    """Return the streams that the settings turn on."""
-    streams: list[AbandonedCarts | CartStats] = []
-    if settings.snipcart_api_key:
-        streams.append(AbandonedCarts(Snipcart(settings, policy), settings))
-    if settings.retargeting_rest_key:
-        streams.append(CartStats(Retargeting(settings, policy), settings))
-    return streams
-
-
-def _check(api: Snipcart | Retargeting) -> str:
-    """Return what is wrong with the connection to a service, a sentence; or an empty text."""
-    try:
-        api.check()
-    except AirbyteTracedException as error:
-        return str(error)
-    return ""
+        update_secrets(encodings(*(stream.api.secret for stream in streams)))
+        return streams
 
 
 def _not_turned_on(name: str) -> engine.Items:
