@@ -1,17 +1,14 @@
 """Airbyte source connector for abandoned carts: Snipcart and Retargeting."""
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .source import SourceAbandonedCarts
+from typing import Any
 
 __all__ = ["SourceAbandonedCarts"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the source when it is first used, so that the command handles signals before."""
-    if name != "SourceAbandonedCarts":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .source import SourceAbandonedCarts  # noqa: PLC0415
+    from . import source  # noqa: PLC0415
 
-    return SourceAbandonedCarts
+    return source.SourceAbandonedCarts

@@ -1,4 +1,4 @@
-"""The commands of the Airbyte protocol, with sentences for failures and without files on the disk.
+"""The commands of the Airbyte protocol, with sentences for failures.
 
 The CDK's own entry point makes a temporary folder, which a signal leaves behind, and may end a
 check without a status.
@@ -26,8 +26,6 @@ def run(arguments: argparse.Namespace) -> bool:
     try:
         for message in _messages(arguments):
             _print(message)
-    except BrokenPipeError:
-        raise
     except Exception as error:
         if not isinstance(error, AirbyteTracedException):
             error = unexpected_error("The command", error)

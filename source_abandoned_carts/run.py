@@ -14,12 +14,20 @@ import sys
 def run() -> None:
     """Run the command that the arguments name; messages go to standard output, one per line."""
     _end_at_signals()
-    _import_in_half_the_time()
+    gc.disable()  # there is no garbage in what imports make
+    with contextlib.suppress(ImportError):
+        import attributes_doc  # noqa: PLC0415
+
+        # serpyco would parse the source of all the CDK's models for descriptions nobody sees.
+        attributes_doc.get_attributes_doc = lambda cls: {}  # noqa: ARG005
     from airbyte_cdk.entrypoint import AirbyteEntrypoint  # noqa: PLC0415
     from airbyte_cdk.logger import PRINT_BUFFER  # noqa: PLC0415
 
     from . import commands  # noqa: PLC0415
 
+    gc.freeze()
+    gc.set_threshold(20_000)  # JSON makes many objects and no cycles
+    gc.enable()
     # Logging and warnings would otherwise print what they cannot log, with nothing redacted.
     logging.raiseExceptions = False
     logging.captureWarnings(True)
@@ -28,11 +36,9 @@ def run() -> None:
     sys.setrecursionlimit(5_000)  # JSON as deep as orjson reads it, the CDK writes with json
     PRINT_BUFFER.flush_interval = 0.005  # seconds; within the CDK's 0.1, it gathers some 40 MB
     arguments = AirbyteEntrypoint.parse_args(sys.argv[1:])
-    try:
-        with PRINT_BUFFER:
-            succeeded = commands.run(arguments)
-    except BrokenPipeError:
-        succeeded = False
+    succeeded = False
+    with contextlib.suppress(BrokenPipeError), PRINT_BUFFER:
+        succeeded = commands.run(arguments)
     # Not by returning: threads may be waiting for a service, or for a reader that is gone.
     os._exit(0 if succeeded else 1)
 
@@ -45,17 +51,3 @@ def _end_at_signals() -> None:
     elif signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         # Without a KeyboardInterrupt, upon which the CDK's buffer would be written a second time.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _import_in_half_the_time() -> None:
-    gc.disable()  # there is no garbage in what imports make
-    with contextlib.suppress(ImportError):
-        import attributes_doc  # noqa: PLC0415
-
-        # serpyco would parse the source of all the CDK's models for descriptions nobody sees.
-        attributes_doc.get_attributes_doc = lambda cls: {}  # noqa: ARG005
-    from . import commands  # noqa: F401, PLC0415
-
-    gc.freeze()
-    gc.set_threshold(20_000)  # JSON makes many objects and no cycles
-    gc.enable()
