@@ -60,7 +60,7 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
             value = schema.get("default")
         elif not Draft7Validator(schema).is_valid(value) or not is_encodable(str(value)):
             raise config_error(f"“{schema['title']}” ({name}) must be {_expected(schema)}.")
-        elif schema["type"] == "integer":
+        elif isinstance(value, float) and value.is_integer():
             value = int(value)  # a JSON schema takes 30.0 for an integer
         values[name] = value
     keys = ("snipcart_api_key", "retargeting_rest_key")
@@ -69,16 +69,12 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
         raise config_error(f"There is no key for either service. Fill in {titles}, or both.")
     start = to_rfc3339(values["start_date"])
     if start is None:  # the pattern in the spec accepts a 31st of February
-        title = spec["properties"]["start_date"]["title"]
-        raise config_error(f"“{title}” (start_date) must be a day that exists, from 1970 on.")
-    filters = {name: values[key] for name, key in _FILTERS.items() if values[key] is not None}
-    if isinstance(filters.get("minimalValue"), float):
-        filters["minimalValue"] = f"{filters['minimalValue']:.15g}"  # 20, not 20.0
+        raise config_error("“Start date” (start_date) must be a day that exists, from 1970 on.")
     return Config(
         start=start,
         snipcart_api_key=values["snipcart_api_key"],
         retargeting_rest_key=values["retargeting_rest_key"],
-        filters={name: str(value) for name, value in filters.items()},
+        filters={k: str(values[v]) for k, v in _FILTERS.items() if values[v] is not None},
         page_size=values["snipcart_page_size"],
         full_scan_hours=values["snipcart_full_scan_hours"],
         window_days=values["retargeting_window_days"],

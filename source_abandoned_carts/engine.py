@@ -12,7 +12,6 @@ from airbyte_cdk.models import AirbyteLogMessage, AirbyteMessage, Level, Type
 from airbyte_cdk.sources.concurrent_source.concurrent_source import ConcurrentSource
 from airbyte_cdk.sources.connector_state_manager import ConnectorStateManager
 from airbyte_cdk.sources.message import InMemoryMessageRepository
-from airbyte_cdk.sources.message.concurrent_repository import ConcurrentMessageRepository
 from airbyte_cdk.sources.streams.concurrent.cursor import FinalStateCursor
 from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
 from airbyte_cdk.sources.streams.concurrent.partitions.partition import Partition
@@ -22,7 +21,6 @@ from airbyte_cdk.sources.utils.slice_logger import DebugSliceLogger
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 _SILENCE = 60  # seconds after which a log line shows that the sync is alive
-_PAGES_AHEAD = 1  # of a slow destination; more would only fill the memory
 
 Items = Iterator[list[dict[str, Any]] | dict[str, Any]]
 """What a stream yields: a list is a page of records, a dict a state that covers all before it."""
@@ -34,16 +32,15 @@ def run(
     """Read all streams at once. A stream that fails leaves the others whole and fails the run."""
     if not streams:
         return  # the engine would wait forever
-    # Records and states take the same queue, so that no state overtakes what it covers.
-    queue = _PageQueue(maxsize=_PAGES_AHEAD)
-    messages = ConcurrentMessageRepository(queue, InMemoryMessageRepository())
+    # Of the engine's own logs only. States take the queue, so that none overtakes its records.
+    messages = InMemoryMessageRepository()
     engine = ConcurrentSource.create(
         num_workers=len(streams) + 1,
         initial_number_of_partitions_to_generate=len(streams),
         logger=logger,
         slice_logger=DebugSliceLogger(),
         message_repository=messages,
-        queue=queue,
+        queue=_PageQueue(maxsize=1),  # more pages ahead would only fill the memory
     )
     yield from engine.read(
         [

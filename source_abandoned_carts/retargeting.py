@@ -1,7 +1,4 @@
-"""Retargeting's API of cart statistics.
-
-Source: Retargeting's documentation, "API For Partners", "Shopping Carts", GET /shopping-carts.
-"""
+"""Retargeting's API, after its documentation: "API For Partners", GET /shopping-carts."""
 
 import re
 import time
@@ -76,7 +73,5 @@ class Retargeting(Client):
 
 def _count(value: Any) -> int | None:
     """Return a count, which may be a text or end in ".0"; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return None
     match = re.fullmatch(r"([0-9]{1,18})(\.0*)?", str(value).strip())
     return int(match[1]) if match else None
