@@ -51,6 +51,7 @@ class AbandonedCarts:
     name = "abandoned_carts"
     primary_key = "token"
     cursor_field = "modificationDate"
+    sync_modes = ("full_refresh", "incremental")
 
     def __init__(self, api: Snipcart, config: Config) -> None:
         self.api = api

@@ -24,6 +24,7 @@ class CartStats:
     name = "cart_stats"
     primary_key = "date_from"
     cursor_field = "date_to"
+    sync_modes = ("full_refresh", "incremental")
 
     def __init__(self, api: Retargeting, config: Config) -> None:
         self.api = api

@@ -35,6 +35,7 @@ class Config:
     filters: Mapping[str, str] = field(repr=False)
     page_size: int | None
     full_scan_hours: int
+    departed_carts: bool
     window_days: int
     lookback_days: int
 
@@ -77,6 +78,7 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
         filters={k: str(values[v]) for k, v in _FILTERS.items() if values[v] is not None},
         page_size=values["snipcart_page_size"],
         full_scan_hours=values["snipcart_full_scan_hours"],
+        departed_carts=values["snipcart_departed_carts"],
         window_days=values["retargeting_window_days"],
         lookback_days=values["retargeting_lookback_days"],
     )
@@ -87,7 +89,7 @@ def _expected(schema: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(schema["enum"])
     if "pattern_descriptor" in schema:
         return f"written as {schema['pattern_descriptor']}"
-    if schema["type"] == "string":
-        return "text"
+    if schema["type"] in ("string", "boolean"):
+        return "text" if schema["type"] == "string" else "true or false"
     number = "whole number" if schema["type"] == "integer" else "number"
     return f"a {number} from {schema['minimum']} to {schema['maximum']}"

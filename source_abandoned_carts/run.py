@@ -36,9 +36,11 @@ def run() -> None:
     sys.setrecursionlimit(5_000)  # JSON as deep as orjson reads it, the CDK writes with json
     PRINT_BUFFER.flush_interval = 0.005  # seconds; within the CDK's 0.1, it gathers some 40 MB
     arguments = AirbyteEntrypoint.parse_args(sys.argv[1:])
-    succeeded = False
-    with contextlib.suppress(BrokenPipeError), PRINT_BUFFER:
-        succeeded = commands.run(arguments)
+    try:
+        with PRINT_BUFFER:
+            succeeded = commands.run(arguments)
+    except BrokenPipeError:
+        succeeded = False
     # Not by returning: threads may be waiting for a service, or for a reader that is gone.
     os._exit(0 if succeeded else 1)
 

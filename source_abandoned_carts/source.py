@@ -25,6 +25,7 @@ from . import engine
 from .abandoned_carts import AbandonedCarts
 from .cart_stats import CartStats
 from .config import read_config
+from .departed_carts import DepartedCarts
 from .http import RetryPolicy
 from .redaction import encodings
 from .responses import config_error
@@ -35,7 +36,11 @@ _CHECK_POLICY = RetryPolicy(connect=5, read=8, body=10, attempts=2, max_retry_af
 _CHECK_DEADLINE = 15  # seconds; the platform wants a result within 30, start-up included
 
 # The setting that turns each stream on.
-_SETTINGS = {AbandonedCarts.name: "snipcart_api_key", CartStats.name: "retargeting_rest_key"}
+_SETTINGS = {
+    AbandonedCarts.name: "snipcart_api_key",
+    CartStats.name: "retargeting_rest_key",
+    DepartedCarts.name: "snipcart_departed_carts",
+}
 
 
 class SourceAbandonedCarts(Source):
@@ -56,8 +61,7 @@ class SourceAbandonedCarts(Source):
         problems = []
         for name, check in checks.items():
             if check not in done:
-                late = f"{name} did not respond within {_CHECK_DEADLINE} seconds. Try again later."
-                problems.append(late)
+                problems.append(f"{name} did not respond within {_CHECK_DEADLINE} seconds.")
             elif isinstance(failure := check.exception(), AirbyteTracedException):
                 problems.append(str(failure))
             else:
@@ -74,7 +78,7 @@ class SourceAbandonedCarts(Source):
             AirbyteStream(
                 name=stream.name,
                 json_schema=dict(schemas.get_schema(stream.name)),
-                supported_sync_modes=[SyncMode.full_refresh, SyncMode.incremental],
+                supported_sync_modes=[SyncMode(mode) for mode in stream.sync_modes],
                 source_defined_cursor=True,
                 default_cursor_field=[stream.cursor_field],
                 source_defined_primary_key=[[stream.primary_key]],
@@ -104,18 +108,20 @@ class SourceAbandonedCarts(Source):
 
     def _streams(
         self, logger: logging.Logger, config: Mapping[str, Any], policy: RetryPolicy
-    ) -> list[AbandonedCarts | CartStats]:
+    ) -> list[AbandonedCarts | CartStats | DepartedCarts]:
         """Return the streams that the settings turn on."""
         spec = self.spec(logger).connectionSpecification
         for name in config:
             if name.startswith(("snipcart_", "retargeting_")) and name not in spec["properties"]:
                 logger.warning(f"There is no setting {name}, so it is ignored. Check its spelling.")
         settings = read_config(config, spec)
-        streams: list[AbandonedCarts | CartStats] = []
+        streams: list[AbandonedCarts | CartStats | DepartedCarts] = []
         if settings.snipcart_api_key:
             streams.append(AbandonedCarts(Snipcart(settings, policy), settings))
         if settings.retargeting_rest_key:
             streams.append(CartStats(Retargeting(settings, policy), settings))
+        if settings.snipcart_api_key and settings.departed_carts:
+            streams.append(DepartedCarts(Snipcart(settings, policy)))
         # The CDK removes these texts from each log line, in this order.
         update_secrets(encodings(*(stream.api.secret for stream in streams)))
         return streams

@@ -42,7 +42,6 @@ def to_rfc3339(value: Any) -> str | None:
 
 def from_epoch(seconds: int) -> str:
     """Return Unix seconds as RFC 3339 in UTC."""
-    # A cart may have ten dates, and pendulum takes 20 µs for each.
     return f"{datetime.fromtimestamp(seconds, timezone.utc).isoformat()[:19]}Z"
 
 

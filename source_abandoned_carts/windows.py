@@ -17,9 +17,8 @@ class Window:
 def windows(start: int, days: int, now: int, since: int | None = None) -> Iterator[Window]:
     """Yield the windows of `days` days that follow one another from `start` to `now`.
 
-    Each ends on the second before the next one starts; the last one is still running and ends now.
-    With `since`, the first one is the window that holds that second. Windows are counted from
-    `start` all the same, so each keeps its first second from sync to sync.
+    The last one is still running and ends now. With `since`, the first one is the window that holds
+    that second; all are counted from `start`, so each keeps its first second from sync to sync.
     """
     size = days * DAY
     past = max(0, (since - start) // size) if since is not None else 0

@@ -1,0 +1,123 @@
+"""The stream departed_carts: carts that left Snipcart's list, and what became of them.
+
+Source: Snipcart's documentation, "API: abandoned carts", GET /carts/abandoned/{token}. Each sync
+compares the list with the carts it knows from earlier ones. A cart may be missing because carts
+moved between pages while the list was read, so that only the answer for its token counts.
+"""
+
+import heapq
+import logging
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+from urllib.parse import quote
+
+from airbyte_cdk.models import FailureType
+
+from .engine import Items
+from .responses import REPORT, ApiError
+from .snipcart import Page, Snipcart, normalize_dates
+from .timestamps import from_epoch, sort_key, to_rfc3339
+from .windows import DAY
+
+logger = logging.getLogger("airbyte.departed_carts")
+
+_DAYS_KNOWN = 30  # after which a cart that is off the list is forgotten
+_MAX_KNOWN = 5_000  # carts
+_MAX_STATE = 230_000  # characters of tokens; those of 5,000 carts have 195,000
+_MAX_REQUESTS = 500  # for single carts per sync
+
+Known = dict[str, str]
+"""The tokens of known carts, with the beginning of the last scan that listed them."""
+
+
+class DepartedCarts:
+    """Reads the carts that are no longer on the list that `api` returns."""
+
+    name = "departed_carts"
+    primary_key = "token"
+    cursor_field = "noticed_at"
+    sync_modes = ("incremental",)
+
+    def __init__(self, api: Snipcart) -> None:
+        self.api = api
+
+    def read(self, saved: Mapping[str, Any] | None) -> Items:
+        """Yield a record for each departure, and at the end a state.
+
+        `saved` is the last state; without one, the carts become known and nothing is emitted.
+        Raises ApiError.
+        """
+        pages = self.api.pages()
+        first = next(pages)
+        began = from_epoch(first.clock.sent_at)
+        forgotten = from_epoch(max(0, first.clock.sent_at - _DAYS_KNOWN * DAY))
+        missing = {token: seen for token, seen in _parse(saved or {}).items() if seen >= forgotten}
+        # The newest first, if there are more than may be known.
+        listed = heapq.nlargest(_MAX_KNOWN, _listed(first, pages, missing))
+        requested = list(islice(missing.items(), _MAX_REQUESTS))
+        if later := len(missing) - len(requested):
+            logger.info(f"{self.name}: {later:,} more carts left the list; later syncs read them.")
+        for token, last_seen_at in requested:
+            cart = self._cart(token)
+            del missing[token]
+            if cart is not None and _is_in_progress(cart):
+                missing[token] = last_seen_at  # at the end, behind those not requested yet
+                continue
+            status = None if cart is None else cart.get("status")
+            times = {"last_seen_at": last_seen_at, "noticed_at": began}
+            yield [{"token": token, **times, "status": status, "cart": cart}]
+        yield self._state(began, {**missing, **{token: began for _, token in listed}})
+
+    def _cart(self, token: str) -> dict[str, Any] | None:
+        """Return a cart by its token; None if it is gone."""
+        try:
+            cart, _ = self.api.get(f"/carts/abandoned/{quote(token, safe='')}", {})
+        except ApiError as error:
+            if error.status in (404, 410):
+                return None
+            raise
+        if not isinstance(cart, dict):
+            message = f"Snipcart's response is not a cart. It may have changed its API. {REPORT}"
+            raise ApiError(message, FailureType.system_error)
+        normalize_dates(cart)
+        return cart
+
+    def _state(self, began: str, known: Known) -> dict[str, Any]:
+        grouped: dict[str, list[str]] = {}
+        size = 0
+        for token, last_seen_at in islice(known.items(), _MAX_KNOWN):
+            size += len(token) + len('"",')
+            if size < _MAX_STATE:
+                grouped.setdefault(last_seen_at, []).append(token)
+        return {self.cursor_field: began, "known": grouped}
+
+
+def _parse(saved: Mapping[str, Any]) -> Known:
+    """Read the known carts from a state, those first that were seen last."""
+    known = saved.get("known")
+    groups = known.items() if isinstance(known, Mapping) else ()
+    return {
+        token: last_seen_at
+        for last_seen_at, tokens in sorted(groups, reverse=True)
+        if to_rfc3339(last_seen_at) and isinstance(tokens, list)
+        for token in tokens
+        if isinstance(token, str)
+    }
+
+
+def _listed(first: Page, pages: Iterator[Page], missing: Known) -> Iterator[tuple[str, str]]:
+    """Yield each cart on the list, a sort key and its token, and remove it from `missing`."""
+    page: Page | None = first
+    while page is not None:
+        for cart in page.carts:
+            token = cart.get("token")
+            if isinstance(token, str) and token:
+                missing.pop(token, None)
+                modified = cart.get("modificationDate")
+                yield (sort_key(modified) if modified else ""), token
+        page = next(pages, None)
+
+
+def _is_in_progress(cart: Mapping[str, Any]) -> bool:
+    return not cart.get("completionDate") and cart.get("status") in ("InProgress", None)
