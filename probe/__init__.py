@@ -1,4 +1,4 @@
-"""`make probe`: what the two services' documents leave open, learnt from a real account.
+"""`make probe`: learn from a real account what the documents of the two services leave open.
 
-Read-only, at most 40 requests. What is printed holds no key and nothing of a customer's.
+The probe only reads, with at most 40 requests. It prints no key and no customer's data.
 """

@@ -2,74 +2,67 @@
 
 import argparse
 import logging
-import os
+import signal
 import sys
-from collections.abc import Iterator
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_abandoned_carts import SourceAbandonedCarts, retargeting, snipcart
-from source_abandoned_carts.config import Config, ConfigError, read_config
-from source_abandoned_carts.http import base_url
+from source_abandoned_carts import SourceAbandonedCarts
+from source_abandoned_carts.config import read_config
 
-from .client import NO_SETTING, Client, Question, UnansweredError, answered
-from .retargeting import Retargeting
-from .snipcart import Snipcart
+from .meter import NO_SETTING, OutOfRequestsError
+from .probes import RetargetingProbe, SnipcartProbe
+
+_CANNOT_TELL = "cannot tell from this account"
 
 
-def main() -> None:
-    """Ask the services that have a key, and print a line for each question."""
+def main(arguments: list[str] | None = None) -> None:
+    """Probe the services that have a key, print a line for each question, and exit."""
     parser = argparse.ArgumentParser(prog="make probe")
-    parser.add_argument("--config", required=True, help="the connector's settings")
-    path = parser.parse_args().config
-    logging.disable(logging.INFO)
-    try:
-        settings = _settings(path)
-        snipcart_url = base_url(snipcart.URL_VARIABLE, snipcart.URL)
-        retargeting_url = base_url(retargeting.URL_VARIABLE, retargeting.URL)
-    except (AirbyteTracedException, ConfigError) as error:
-        sys.exit(str(error))
-    client = Client()
-    services: dict[str, Iterator[Question]] = {}
-    if key := settings.snipcart_api_key:
-        services["Snipcart"] = Snipcart(client, snipcart_url, key).questions()
-    if key := settings.retargeting_rest_key:
-        services["Retargeting"] = Retargeting(client, retargeting_url, key).questions()
-    ended_well = [_print(name, questions, client) for name, questions in services.items()]
-    print(f"Requests made: {client.made}")
-    sys.exit(0 if all(ended_well) else 1)
-
-
-def _print(service: str, questions: Iterator[Question], client: Client) -> bool:
-    """Print a line for each question, and tell whether the service answered to the end."""
-
-    def line(question: str, answer: str, setting: str) -> None:
-        print(f"{service}: {question} | {answer} | {setting}", flush=True)
-
-    ended_well = True
-    try:
-        for question, answer in answered(questions):
-            line(question.text, answer, question.setting)
-    except UnansweredError as error:
-        ended_well = False
-        print(
-            f"{service}: no further answers: {error}. The connector's command check, with the same "
-            "settings, says what to do."
-        )
-    line("Which headers tell of a rate limit?", client.take_limit_headers(), NO_SETTING)
-    return ended_well
-
-
-def _settings(path: str) -> Config:
+    parser.add_argument("--config", required=True, help="the connector's configuration file")
+    path = parser.parse_args(arguments).config
     source = SourceAbandonedCarts()
-    form = source.spec(logging.getLogger()).connectionSpecification
-    return read_config(source.read_config(path), form)
+    urls: list[str] = []
+    probes: list[SnipcartProbe | RetargetingProbe] = []
+    try:
+        spec = source.spec(logging.getLogger(__name__)).connectionSpecification
+        config = read_config(source.read_config(path), spec)
+        if config.snipcart_api_key:
+            probes.append(SnipcartProbe(config, urls))
+        if config.retargeting_rest_key:
+            probes.append(RetargetingProbe(config, urls))
+    except (AirbyteTracedException, OSError, ValueError) as error:
+        sys.exit(str(error))
+    are_complete = [_print_answers(probe) for probe in probes]
+    print(f"Requests made: {len(urls)}")
+    sys.exit(0 if all(are_complete) else 1)
+
+
+def _print_answers(probe: SnipcartProbe | RetargetingProbe) -> bool:
+    """Print a line for each question. Return whether the service responded to the end."""
+    is_complete, has_failed = True, True  # if the first question fails, the others would, too
+    for question, setting, find_answer in probe.questions():
+        try:
+            answer = find_answer() or _CANNOT_TELL
+            has_failed = False
+        except OutOfRequestsError:
+            answer = f"{_CANNOT_TELL}: too few requests were left"
+        except AirbyteTracedException as error:
+            if has_failed or getattr(error, "status", None) == 429:
+                print(f"{probe.name}: no further answers: {error}")
+                is_complete = False
+                break
+            has_failed = True
+            answer = f"no answer: {error}"
+        print(f"{probe.name}: {question} | {answer} | {setting}", flush=True)
+    headers = ", ".join(f"{name}: {value}" for name, value in probe.meter.rate_limits.items())
+    question = "Which rate-limit headers does the service return?"
+    print(f"{probe.name}: {question} | {headers or 'none'} | {NO_SETTING}", flush=True)
+    return is_complete
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:
-        os._exit(1)  # nobody is there to be told
+    for number in (signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)  # end without a traceback
+    logging.disable(logging.INFO)
+    main()
