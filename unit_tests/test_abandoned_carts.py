@@ -1,343 +1,321 @@
-from typing import Any
+import time
 
 import pytest
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
-from source_abandoned_carts.checkpoint import Checkpoint
-from source_abandoned_carts.http import ApiError
+from source_abandoned_carts.http import Clock
+from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import Page
 from source_abandoned_carts.timestamps import from_epoch, to_epoch
 
+from .helpers import make_config
+
 START = "2024-01-01T00:00:00Z"
-NOW = "2024-06-01T00:00:00Z"
+NOW = "2024-06-01T00:00:00Z"  # by the service's clock
+HOUR = 3_600
 
 
 class FakeApi:
-    """Pages of carts by index; the token of a page is its index as text."""
+    """Pages of carts, each given by its modification date; the token of a page is its index."""
 
-    def __init__(self, *pages: list[str | None], size: int = 1, now: str = NOW) -> None:
-        self._pages = pages
-        self._size = size
-        self._now = to_epoch(now)
-        self.asked: list[str | None] = []
-        self.time_ranges: list[str | None] = []
-        self.failure: ApiError | None = None
-        self.dated = True
+    def __init__(self, *pages, now=NOW, is_service=True, seconds_per_page=0):
+        self.dates = pages
+        self.now = to_epoch(now)
+        self.is_service = is_service
+        self.seconds_per_page = seconds_per_page
+        self.failure = None  # of the first request
+        self.calls = []
 
-    def page(self, token: str | None, time_range: str | None = None) -> Page:
-        self.asked.append(token)
-        self.time_ranges.append(time_range)
+    def pages(self, token=None, time_range=None):
+        self.calls.append(token or time_range)
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
-        index = int(token or 0)
-        dates = self._pages[index] * self._size
-        carts: list[dict[str, Any]] = [{"modificationDate": date} for date in dates]
-        following = str(index + 1) if index + 1 < len(self._pages) else None
-        return Page(carts, following, self._now - 1, self._now + 1, self.dated)
+        for index in range(int(token or 0), len(self.dates)):
+            carts = [{"modificationDate": date} for date in self.dates[index]]
+            next_token = str(index + 1) if index + 1 < len(self.dates) else None
+            clock = Clock(self.now, self.now + self.seconds_per_page, self.is_service)
+            yield Page(carts, next_token, clock)
+            self.now += self.seconds_per_page
 
 
-def read(api, state, start=START):
-    items = list(AbandonedCarts(api, start, "filters").read(state))
-    pages = [item for item in items if not isinstance(item, Checkpoint)]
+def read(api, state, **settings):
+    """Return the dates of the carts that were emitted, and the states."""
+    items = list(AbandonedCarts(api, make_config(**settings)).read(state))
+    pages = [item for item in items if isinstance(item, list)]
     dates = [cart["modificationDate"] for page in pages for cart in page]
-    return dates, [item.state for item in items if isinstance(item, Checkpoint)]
+    return dates, [item for item in items if isinstance(item, dict)]
 
 
-def place(token="1", **changes):
-    scan = {"token": token, "filters": "filters", "began": "2024-05-01T00:00:00Z", **changes}
-    return {"modificationDate": "2024-02-01T00:00:00Z", "scan": scan}
+def finished(cursor, **changes):
+    return {
+        "modificationDate": cursor,
+        "filters": make_config().fingerprint,
+        "start": START,
+        **changes,
+    }
 
 
-def test_the_cursor_is_the_newest_date_but_not_after_the_scan_began():
-    dates = ["2024-03-01T00:00:00Z", "2024-02-01T00:00:00Z"]
-    assert read(FakeApi(dates), {}) == (dates, [{"modificationDate": dates[0]}])
-    later = "2024-07-01T00:00:00Z"
-    assert read(FakeApi([later]), {})[1] == [{"modificationDate": "2024-05-31T23:59:59Z"}]
+def unfinished(**changes):
+    scan = {"scan_token": "1", "scan_began": "2024-05-01T00:00:00Z", **changes}
+    return finished("2024-02-01T00:00:00Z", **scan)
 
 
-def test_the_cursor_never_goes_back():
-    state = {"modificationDate": "2024-05-31T23:59:59.9Z"}
-    assert read(FakeApi(["2024-05-31T23:59:59.95Z"]), state)[1] == [state]
+class TestCursor:
+    def test_is_an_hour_and_the_duration_before_the_newest_date(self):
+        dates = ["2024-03-01T00:00:00Z", "2024-02-01T00:00:00Z"]
+        assert read(FakeApi(dates), {}) == (dates, [finished("2024-02-29T23:00:00Z")])
+        api = FakeApi(dates, [None], seconds_per_page=300)
+        assert read(api, {})[1] == [finished("2024-02-29T22:50:00Z")]
 
-
-def test_a_state_just_behind_the_servers_clock_is_not_in_the_future():
-    # The clock is told in whole seconds, and the beginning of a scan lies a little before it.
-    state = {"modificationDate": "2024-06-01T00:00:00.9Z"}
-    assert read(FakeApi([None]), state)[0] == [None]
-    assert read(FakeApi([None]), {"modificationDate": "2024-06-01T00:00:02Z"}) == (
-        [],
-        [{"modificationDate": "2024-06-01T00:00:02Z"}],
+    @pytest.mark.parametrize(
+        ("date", "cursor"),
+        [
+            (NOW, "2024-05-31T23:00:00Z"),
+            ("2024-06-01T00:00:00.001Z", "2024-04-30T23:00:00Z"),
+            ("2034-01-01T00:00:00Z", "2024-04-30T23:00:00Z"),
+        ],
     )
+    def test_ignores_dates_after_the_beginning_of_the_scan(self, date, cursor):
+        dates = ["2024-05-01T00:00:00Z", date]
+        assert read(FakeApi(dates), {}) == (dates, [finished(cursor)])
+
+    def test_never_goes_back(self):
+        state = finished("2024-05-31T23:30:00Z")
+        assert read(FakeApi(["2024-05-31T23:45:00Z"]), state)[1] == [state]
+
+    def test_stays_without_a_dated_cart(self):
+        assert read(FakeApi([None]), {}) == ([None], [{}])
+        state = finished("2024-05-01T00:00:00Z")
+        assert read(FakeApi([None]), state) == ([None], [state])
+
+    def test_includes_carts_modified_at_that_instant(self):
+        dates = ["2024-02-01T00:00:00Z", "2024-02-01T00:00:00.500Z", "2024-02-01T00:00:00.4999Z"]
+        assert read(FakeApi(dates), finished("2024-02-01T00:00:00.5Z"))[0] == [dates[1]]
+
+    @pytest.mark.parametrize(("seconds", "is_read"), [(0, True), (1, False)])
+    def test_in_the_future_keeps_the_state(self, caplog, seconds, is_read):
+        state = finished(from_epoch(to_epoch(NOW) + seconds), other="kept")
+        dates, states = read(FakeApi([None]), state)
+        assert (dates, "is in the future" in caplog.text) == ([None] * is_read, not is_read)
+        assert is_read or states == [state]
 
 
-def test_a_later_start_date_counts_more_than_an_older_cursor():
-    dates = ["2024-03-01T00:00:00Z", "2024-04-01T00:00:00Z"]
-    state = {"modificationDate": "2024-02-01T00:00:00Z"}
-    assert read(FakeApi(dates), state, "2024-03-15T00:00:00Z")[0] == dates[1:]
+class TestState:
+    @pytest.mark.parametrize(
+        "state",
+        [
+            {"modificationDate": "then"},
+            {"modificationDate": None},
+            finished("2024-03-01T00:00:00Z", start="then"),
+            unfinished(scan_began="soon"),
+            unfinished(scan_newest=[]),
+            finished("2024-03-01T00:00:00Z", full_scan_began=[]),
+        ],
+    )
+    def test_that_is_invalid_reads_all_carts(self, caplog, state):
+        api = FakeApi([START])
+        assert read(api, state) == ([START], [finished("2023-12-31T23:00:00Z")])
+        assert api.calls == [None]
+        assert "is not valid" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("changes", "settings", "is_read_again"),
+        [
+            ({}, {}, False),
+            ({}, {"snipcart_minimal_value": 5}, True),
+            ({}, {"snipcart_time_range": "LessThanAMonth"}, True),
+            ({"filters": "other"}, {}, True),
+            ({"filters": None}, {}, True),
+            ({}, {"start_date": "2023-12-31T23:59:59Z"}, True),
+            ({}, {"start_date": "2024-01-02"}, False),
+        ],
+    )
+    def test_of_other_filters_or_a_later_start_reads_all_carts(
+        self, changes, settings, is_read_again
+    ):
+        dates = ["2024-01-31T00:00:00Z", "2024-02-01T00:00:00Z"]
+        state = finished("2024-02-01T00:00:00Z", **changes)
+        assert read(FakeApi(dates), state, **settings)[0] == dates[0 if is_read_again else 1 :]
+        api = FakeApi([START], dates)
+        read(api, {**unfinished(), **changes}, **settings)
+        assert api.calls == [None if is_read_again else "1"]
+
+    def test_without_filters_and_start_counts_as_unchanged(self):
+        dates = ["2024-01-31T00:00:00Z", "2024-03-01T00:00:00Z"]
+        state = {"modificationDate": "2024-02-01T00:00:00Z"}
+        expected = finished("2024-02-29T23:00:00Z")
+        assert read(FakeApi(dates), state) == (dates[1:], [expected])
+
+    def test_a_later_start_counts_more_than_the_cursor(self):
+        dates = ["2024-03-01T00:00:00Z", "2024-03-15T00:00:00Z"]
+        state = finished("2024-02-01T00:00:00Z")
+        assert read(FakeApi(dates), state, start_date="2024-03-15")[0] == dates[1:]
+
+    def test_is_ignored_by_a_full_refresh(self):
+        assert read(FakeApi([START]), None)[0] == [START]
 
 
-@pytest.mark.parametrize("size", [1, 50, 499, 500])
-def test_a_place_is_saved_at_least_every_1000_carts_and_never_ahead(size):
-    pages = [[START]] * (3000 // size)
-    given = saved = 0
-    for item in AbandonedCarts(FakeApi(*pages, size=size), START, "filters").read({}):
-        if not isinstance(item, Checkpoint):
-            given += len(item)
-            assert given - saved <= 1000
-        elif "scan" in item.state:
-            saved = given
-            assert int(item.state["scan"]["token"]) * size == given
-    assert given == len(pages) * size
+class TestCheckpoints:
+    @pytest.mark.parametrize("size", [0, 1, 50, 400, 500, 1_000])
+    def test_come_every_1000_carts_and_every_20_pages(self, size):
+        pages = [[START] * size] * 70
+        carts = seen = saved = 0
+        for item in AbandonedCarts(FakeApi(*pages), make_config()).read({}):
+            if isinstance(item, list):
+                carts, seen = carts + len(item), seen + 1
+                assert carts <= 1_000
+                assert seen - saved <= 20
+            elif "scan_token" in item:
+                assert int(item["scan_token"]) == seen
+                carts, saved = 0, seen
+        assert seen == 70
 
+    def test_count_carts_that_are_not_emitted(self):
+        old = ["2023-01-01T00:00:00Z"] * 400
+        dates, states = read(FakeApi(old, old, old, old, old), {})
+        assert dates == []
+        assert [state.get("scan_token") for state in states] == ["2", "4", None]
 
-def test_pages_larger_than_that_are_each_followed_by_a_place():
-    _, states = read(FakeApi([START], [START], [START], size=2000), {})
-    assert [state.get("scan", {}).get("token") for state in states] == ["1", "2", None]
+    def test_are_not_saved_by_a_full_refresh(self):
+        assert len(read(FakeApi(*[[START]] * 50), None)[1]) == 1
 
+    def test_hold_the_beginning_and_the_newest_date_of_the_scan(self):
+        api = FakeApi(["2024-05-01T00:00:00Z"], *[[None]] * 39, seconds_per_page=60)
+        states = read(api, {})[1]
+        scan = {"scan_began": NOW, "scan_newest": "2024-05-01T00:00:00Z"}
+        assert states[0] == finished(START, **scan, scan_token="20")
+        assert states[-1] == finished("2024-04-30T22:20:00Z")
 
-def test_a_place_is_saved_though_no_cart_is_passed_on():
-    old = "2023-01-01T00:00:00Z"
-    dates, states = read(FakeApi(*[[old]] * 5, size=400), {})
-    assert dates == []
-    assert [state.get("scan", {}).get("token") for state in states] == ["1", "2", "3", "4", None]
-    assert states[-1] == {}
+    def test_resume_the_scan_with_its_beginning(self):
+        api = FakeApi(
+            [START], ["2024-05-20T00:00:00Z", "2024-04-20T00:00:00Z"], now="2024-05-21T00:00:00Z"
+        )
+        dates, states = read(api, unfinished(scan_newest="2024-04-30T00:00:00Z"))
+        assert (api.calls, dates) == (["1"], ["2024-05-20T00:00:00Z", "2024-04-20T00:00:00Z"])
+        # The newest date is of 30 April, and the scan has taken 20 days.
+        assert states == [finished("2024-04-09T23:00:00Z")]
 
+    @pytest.mark.parametrize("token", [None, "", 5, ["1"], "\ud83d"])
+    def test_without_a_valid_token_begin_a_new_scan(self, token):
+        api = FakeApi(["2024-01-15T00:00:00Z", "2024-03-01T00:00:00Z"])
+        dates, states = read(api, unfinished(scan_token=token))
+        assert (api.calls, dates) == ([None], ["2024-03-01T00:00:00Z"])
+        assert states == [finished("2024-02-29T23:00:00Z")]
 
-def test_a_full_refresh_saves_no_place():
-    assert len(read(FakeApi(*[[START]] * 5, size=400), None)[1]) == 1
+    @pytest.mark.parametrize("kind", ["system_error", "transient_error"])
+    def test_that_the_api_rejects_begin_a_new_scan(self, caplog, kind):
+        api = FakeApi(["2024-01-15T00:00:00Z"], ["2024-03-01T00:00:00Z"])
+        api.failure = ApiError("No.", FailureType(kind))
+        dates, states = read(api, unfinished(scan_newest="2024-04-30T00:00:00Z"))
+        assert (api.calls, dates) == (["1", None], ["2024-03-01T00:00:00Z"])
+        assert states == [finished("2024-02-29T23:00:00Z")]
+        assert "cannot be resumed, so a new one begins" in caplog.text
 
-
-def test_a_scan_is_taken_up_at_its_place_with_its_beginning_and_its_newest():
-    api = FakeApi([START], ["2024-05-20T00:00:00Z"])
-    dates, states = read(api, place(newest="2024-03-01T00:00:00Z"))
-    assert (api.asked, dates) == (["1"], ["2024-05-20T00:00:00Z"])
-    assert states == [{"modificationDate": "2024-05-01T00:00:00Z"}]
-    api = FakeApi([START], [None])
-    _, states = read(api, place(newest="2024-03-01T00:00:00Z"))
-    assert states == [{"modificationDate": "2024-03-01T00:00:00Z"}]
-
-
-@pytest.mark.parametrize(
-    "scan",
-    [
-        None, 5, "x", [], {}, {"token": "1"},
-        place(began="then")["scan"], place(token=1)["scan"], place(token="")["scan"],
-        place(filters="others")["scan"], place(filters=None)["scan"],
-        place(time_range=[])["scan"], place(time_range="\ud83d")["scan"],
-        place(time_range="Anytime")["scan"],
-    ],
-)  # fmt: skip
-def test_a_place_that_does_not_fit_means_a_fresh_scan_from_the_last_cursor(scan):
-    api = FakeApi(["2024-01-15T00:00:00Z", "2024-03-01T00:00:00Z"], [None])
-    dates, states = read(api, {**place(), "scan": scan})
-    assert api.asked == [None, "1"]
-    assert dates == ["2024-03-01T00:00:00Z", None]
-    assert states == [{"modificationDate": "2024-03-01T00:00:00Z"}]
-
-
-@pytest.mark.parametrize(
-    ("status", "failure_type", "fresh"),
-    [
-        (400, FailureType.system_error, True),
-        (404, FailureType.system_error, True),
-        (422, FailureType.system_error, True),
-        (500, FailureType.transient_error, True),
-        (429, FailureType.transient_error, True),
-        (None, FailureType.transient_error, True),
-        (401, FailureType.config_error, False),
-        (403, FailureType.config_error, False),
-        (302, FailureType.system_error, False),
-        (None, FailureType.system_error, False),
-    ],
-)
-def test_only_some_failures_mean_an_unknown_place(status, failure_type, fresh):
-    api = FakeApi([START], [START])
-    api.failure = ApiError("No.", failure_type, status)
-    if fresh:
-        read(api, place())
-        assert api.asked == ["1", None, "1"]
-    else:
+    def test_of_a_wrong_key_fail(self):
+        api = FakeApi([START])
+        api.failure = ApiError("No.", FailureType.config_error)
         with pytest.raises(ApiError):
-            read(api, place())
-        assert api.asked == ["1"]
+            read(api, unfinished())
+        assert api.calls == ["1"]
 
 
-def test_a_cursor_that_is_no_date_reads_all_again(caplog):
-    dates, states = read(FakeApi([START]), {"modificationDate": "then"})
-    assert (dates, states) == ([START], [{"modificationDate": START}])
-    assert "is no date" in caplog.text
+class TestNarrowScans:
+    FULL = {  # noqa: RUF012
+        "full_scan_began": "2024-05-31T20:00:00Z",
+        "full_scan_cursor": "2024-05-31T18:00:00Z",
+    }
+    RECENT = "2024-05-31T23:50:00Z"
 
+    @pytest.fixture(autouse=True)
+    def _clock(self, monkeypatch):
+        monkeypatch.setattr(time, "time", lambda: to_epoch(NOW))
 
-# Narrow scans
+    def state(self, cursor="2024-05-31T22:00:00Z", **changes):
+        return finished(cursor, **{**self.FULL, **changes})
 
-FULL = {"began": "2024-05-31T20:00:00Z", "cursor": "2024-05-31T19:00:00Z"}
-AFTER_FULL = {"modificationDate": "2024-05-31T23:00:00Z", "full_scan": FULL}
-RECENT = "2024-05-31T23:30:00Z"
+    def test_move_the_cursor_and_keep_the_full_scan(self):
+        api = FakeApi([self.RECENT, "2024-05-31T21:59:59Z"])
+        dates, states = read(api, self.state(), snipcart_full_scan_hours=24)
+        assert (api.calls, dates) == (["LessThan4Hours"], [self.RECENT])
+        assert states == [self.state("2024-05-31T22:50:00Z")]
 
+    @pytest.mark.parametrize(("hours", "call"), [(4, None), (5, "LessThan4Hours"), (0, None)])
+    def test_are_followed_by_a_full_scan_after_its_hours(self, hours, call):
+        dates = ["2024-05-31T17:59:59Z", "2024-05-31T18:00:00Z", self.RECENT]
+        api = FakeApi(dates)
+        emitted, states = read(api, self.state(), snipcart_full_scan_hours=hours)
+        assert api.calls == [call]
+        if call is None:
+            assert emitted == dates[1:]
+            cursor = "2024-05-31T22:50:00Z"
+            full = {"full_scan_began": NOW, "full_scan_cursor": cursor} if hours else {}
+            assert states == [finished(cursor, **full)]
 
-def scan(api, state, hours=24, time_range="Anytime"):
-    return list(AbandonedCarts(api, START, "filters", time_range, hours).read(state))
+    @pytest.mark.parametrize(
+        ("hours", "call"),
+        [
+            (4, "LessThan4Hours"),
+            (4.01, "LessThanADay"),
+            (24, "LessThanADay"),
+            (24.01, "LessThanAWeek"),
+            (7 * 24, "LessThanAWeek"),
+            (28 * 24, "LessThanAMonth"),
+            (28 * 24 + 0.01, None),
+        ],
+    )
+    def test_use_the_narrowest_range_that_reaches_the_cursor(self, hours, call):
+        cursor = from_epoch(to_epoch(NOW) - int(hours * HOUR))
+        began = from_epoch(to_epoch(NOW) - int(hours * HOUR) + HOUR)
+        for state in (
+            self.state(cursor, full_scan_began=began, full_scan_cursor=cursor),
+            # Nothing new since the full scan: the range reaches an hour before it.
+            self.state(START, full_scan_began=began, full_scan_cursor=START),
+        ):
+            api = FakeApi([None])
+            read(api, state, snipcart_full_scan_hours=720)
+            assert api.calls == [call]
 
+    @pytest.mark.parametrize(
+        ("ahead", "is_service", "calls"),
+        [
+            (-1, True, ["LessThan4Hours"]),
+            (3, True, ["LessThan4Hours", "LessThanADay"]),
+            (30, True, ["LessThan4Hours", "LessThanAWeek"]),
+            (800, True, ["LessThan4Hours", None]),
+            (0, False, ["LessThan4Hours", None]),
+        ],
+    )
+    def test_choose_the_range_by_the_clock_of_the_service(self, ahead, is_service, calls):
+        now = from_epoch(to_epoch(NOW) + ahead * HOUR)
+        api = FakeApi([self.RECENT], now=now, is_service=is_service)
+        state = read(api, self.state(), snipcart_full_scan_hours=720)[1][-1]
+        assert api.calls == calls
+        assert ("full_scan_began" in state) == is_service
 
-def test_a_narrow_scan_moves_the_cursor_alone():
-    api = FakeApi([RECENT, "2024-05-31T22:00:00Z"])
-    page, checkpoint = scan(api, AFTER_FULL)
-    assert api.time_ranges == ["LessThan4Hours"]
-    assert page == [{"modificationDate": RECENT}]
-    assert checkpoint.state == {"modificationDate": RECENT, "full_scan": FULL}
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"snipcart_time_range": "LessThanAMonth"},
+            {"snipcart_email": "ann@shop.example"},
+            {"start_date": "2024-01-02"},
+            {"start_date": "2023-12-31"},
+        ],
+    )
+    def test_are_not_made_after_a_change_of_filters_or_start(self, settings):
+        api = FakeApi([self.RECENT])
+        read(api, self.state(), snipcart_full_scan_hours=720, **settings)
+        assert api.calls == [None]
 
+    def test_are_not_made_with_a_time_range_as_a_filter(self):
+        own = {"snipcart_time_range": "LessThanAWeek"}
+        state = self.state(filters=make_config(**own).fingerprint)
+        api = FakeApi([self.RECENT])
+        dates, states = read(api, state, snipcart_full_scan_hours=720, **own)
+        assert api.calls == [None]
+        assert "full_scan_began" not in states[-1]
 
-def test_a_full_scan_goes_back_to_the_newest_change_that_the_last_one_saw():
-    """Not to its beginning: a cart may come onto the list some time after its change."""
-    dates = ["2024-05-31T18:59:59Z", "2024-05-31T19:30:00Z", RECENT]
-    page, checkpoint = scan(FakeApi(dates), AFTER_FULL, hours=4)
-    assert [cart["modificationDate"] for cart in page] == dates[1:]
-    full = {"began": "2024-05-31T23:59:59Z", "cursor": RECENT}
-    assert checkpoint.state == {"modificationDate": RECENT, "full_scan": full}
-
-
-def test_the_newest_of_a_full_scan_may_be_older_than_that_of_narrow_ones():
-    """The newest cart may have been bought, and what comes onto the list late is older still."""
-    _, checkpoint = scan(FakeApi(["2024-05-31T22:30:00Z"]), AFTER_FULL, hours=4)
-    assert checkpoint.state["modificationDate"] == "2024-05-31T23:00:00Z"
-    assert checkpoint.state["full_scan"]["cursor"] == "2024-05-31T22:30:00Z"
-
-
-@pytest.mark.parametrize(
-    ("hours", "asked"),
-    [
-        (0, ["LessThan4Hours"]),
-        (3, ["LessThan4Hours"]),
-        (3.01, ["LessThan4Hours", "LessThanADay"]),
-        (23, ["LessThan4Hours", "LessThanADay"]),
-        (23.01, ["LessThan4Hours", "LessThanAWeek"]),
-        (7 * 24 - 1, ["LessThan4Hours", "LessThanAWeek"]),
-        (7 * 24 - 0.99, ["LessThan4Hours", "LessThanAMonth"]),
-        (28 * 24 - 1, ["LessThan4Hours", "LessThanAMonth"]),
-        (28 * 24 - 0.99, ["LessThan4Hours", "LessThanADay"]),  # so long since the full scan
-        (9999, ["LessThan4Hours", "LessThanADay"]),
-    ],
-)
-def test_a_range_goes_back_to_the_cursor_and_an_hour_more(hours, asked):
-    cursor = from_epoch(to_epoch(NOW) + 1 - int(hours * 3600))
-    state = {"modificationDate": cursor, "full_scan": {**FULL, "cursor": cursor}}
-    api = FakeApi([RECENT])
-    scan(api, state, hours=720)
-    assert api.time_ranges == asked
-
-
-def test_a_range_that_goes_back_to_the_full_scan_has_an_hour_more_too():
-    old = "2023-01-01T00:00:00Z"
-    state = {"modificationDate": old, "full_scan": {**FULL, "cursor": old}}
-    api = FakeApi([RECENT], now="2024-05-31T23:30:00Z")
-    scan(api, state)
-    assert api.time_ranges == ["LessThan4Hours", "LessThanADay"]
-
-
-@pytest.mark.parametrize(("hours", "full"), [(4, True), (4.01, False), (5, False)])
-def test_a_full_scan_is_made_when_its_hours_are_over(hours, full):
-    api = FakeApi([RECENT], now=from_epoch(to_epoch(NOW) - 1))
-    scan(api, AFTER_FULL, hours=hours)
-    assert api.time_ranges == (["LessThan4Hours", None] if full else ["LessThan4Hours"])
-
-
-class RestlessApi(FakeApi):
-    """At each request its clock is another one, None for one that is not told."""
-
-    def __init__(self, *pages, hours):
-        super().__init__(*pages)
-        self._hours = iter(hours)
-        self._noon = self._now
-
-    def page(self, token, time_range=None):
-        hour = next(self._hours, 0)
-        self.dated = hour is not None
-        self._now = self._noon + int((hour or 0) * 3600)
-        return super().page(token, time_range)
-
-
-@pytest.mark.parametrize(
-    ("hours", "asked"),
-    [
-        # Asking takes so long that the next range is needed.
-        ([0, 5, 30], [(None, "4H"), ("1", "4H"), (None, "Day"), (None, "Week"), ("1", "Week")]),
-        ([3, 30, 30, 30], [(None, "4H"), (None, "Day"), (None, "Week"), ("1", "Week")]),
-        # Clocks that differ from page to page, or are not told on some, lead to no loop.
-        ([0, 4, 0, 4, 0, 4], [(None, "4H"), ("1", "4H"), (None, "Day"), ("1", "Day")]),
-        ([4, 0, 4, 0, 4, 0], [(None, "4H"), (None, "Day"), ("1", "Day")]),
-        ([0, None, 0, None], [(None, "4H"), ("1", "4H"), (None, None), ("1", None)]),
-        ([None, 0, 0, 0], [(None, "4H"), (None, None), ("1", None)]),
-        ([0, 800, 0, 0], [(None, "4H"), ("1", "4H"), (None, None), ("1", None)]),
-        ([-9, 0, 0, 0], [(None, "4H"), (None, None), ("1", None)]),
-    ],
-)
-def test_a_range_that_turns_out_too_short_is_widened_and_never_narrowed(hours, asked):
-    api = RestlessApi([RECENT], [RECENT], hours=hours)
-    *_, checkpoint = scan(api, AFTER_FULL, hours=720)
-    short = {None: None, "LessThan4Hours": "4H", "LessThanADay": "Day", "LessThanAWeek": "Week"}
-    assert [*zip(api.asked, map(short.get, api.time_ranges), strict=True)] == asked
-    assert set(checkpoint.state) == {"modificationDate", "full_scan"}
-
-
-@pytest.mark.parametrize(
-    ("time_range", "state", "hours", "asked"),
-    [
-        ("LessThan4Hours", {}, 24, [("1", "LessThan4Hours")]),
-        ("LessThanAWeek", {}, 24, [("1", "LessThanAWeek")]),  # wider than needed does, too
-        (None, {}, 24, [("1", None)]),
-        ("LessThan4Hours", {"modificationDate": "2024-05-31T19:00:00Z"}, 24,
-         [("1", "LessThan4Hours"), (None, "LessThanADay")]),
-        ("LessThan4Hours", {}, 1, [("1", "LessThan4Hours"), (None, None)]),
-        ("LessThan4Hours", {}, 0, [(None, None)]),
-    ],
-)  # fmt: skip
-def test_a_place_is_taken_up_if_its_range_still_does(time_range, state, hours, asked, caplog):
-    api = FakeApi([RECENT], [RECENT], now=NOW)
-    saved = {"token": "1", "filters": "filters", "began": RECENT, "time_range": time_range}
-    scan(api, {**AFTER_FULL, **state, "scan": saved}, hours=hours)
-    assert [*zip(api.asked, api.time_ranges, strict=True)][: len(asked)] == asked
-    assert ("cannot be taken up" in caplog.text) == (asked[-1][0] is None)
-
-
-@pytest.mark.parametrize("own", ["LessThan4Hours", "LessThanAMonth"])
-def test_a_range_set_as_a_filter_is_neither_widened_nor_narrowed(own):
-    """A cart that a narrow scan misses might have left it before the next full scan."""
-    api = FakeApi([RECENT])
-    *_, checkpoint = scan(api, AFTER_FULL, hours=24, time_range=own)
-    assert api.time_ranges == [None]
-    assert checkpoint.state == {"modificationDate": RECENT}
-
-
-@pytest.mark.parametrize(
-    "saved",
-    [None, 5, {}, {**FULL, "began": "then"}, {**FULL, "cursor": None},
-     {**FULL, "cursor": "2024-05-31T23:00:01Z"}],
-)  # fmt: skip
-def test_a_full_scan_that_cannot_be_read_means_all_carts(saved, caplog):
-    scan_place = place()["scan"]
-    api = FakeApi([START, RECENT])
-    page, _ = scan(api, {**AFTER_FULL, "full_scan": saved, "scan": scan_place})
-    assert (api.asked, len(page)) == ([None], 2)
-    assert "all carts are read again" in caplog.text
-
-
-def test_nothing_is_told_of_a_full_scan_where_the_setting_is_off():
-    for hours, keys in ((0, {"modificationDate"}), (1, {"modificationDate", "full_scan"})):
-        _, checkpoint = scan(FakeApi([RECENT]), {}, hours=hours)
-        assert set(checkpoint.state) == keys
-    _, checkpoint = scan(FakeApi([None]), {}, hours=1)
-    assert checkpoint.state == {}
-
-
-def test_a_clock_that_went_back_means_a_full_scan():
-    api = FakeApi([RECENT], now="2024-05-31T19:00:00Z")
-    assert scan(api, AFTER_FULL)[-1].state == AFTER_FULL
-    assert api.time_ranges == ["LessThan4Hours", None]
-
-
-def test_a_place_holds_the_beginning_of_its_scan_and_not_that_of_its_page():
-    api = RestlessApi(*[[START] * 300] * 3, hours=[0, 1, 2])
-    *_, place_saved, _, _ = scan(api, {}, hours=0)
-    assert place_saved.state["scan"]["began"] == "2024-05-31T23:59:59Z"
+    def test_save_no_checkpoint(self):
+        api = FakeApi(*[[self.RECENT]] * 50)
+        assert len(read(api, self.state(), snipcart_full_scan_hours=24)[1]) == 1

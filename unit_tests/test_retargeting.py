@@ -1,92 +1,57 @@
 import pytest
 from airbyte_cdk.models import FailureType
 
-from source_abandoned_carts.http import ApiError, Patience
-from source_abandoned_carts.retargeting import Counts, Retargeting
-from source_abandoned_carts.windows import Window
+from source_abandoned_carts.http import RetryPolicy
+from source_abandoned_carts.responses import ApiError
+from source_abandoned_carts.retargeting import Retargeting
+from source_abandoned_carts.windows import DAY, Window
+
+from .helpers import make_config
 
 URL = "https://api.retargeting.app/v1/partners-api/shopping-carts"
 
 
 @pytest.fixture
-def ask(requests_mock):
-    def counts(body, status=200):
-        requests_mock.get(URL, json=body, status_code=status)
-        return Retargeting("key", Patience(tries=1)).counts(Window(100, 199))
-
-    return counts
+def api():
+    return Retargeting(make_config(), RetryPolicy(attempts=1))
 
 
-def refused(ask, body, status) -> ApiError:
-    with pytest.raises(ApiError) as error:
-        ask(body, status)
-    return error.value
+def success(recovered=5):
+    return {"status": "success", "data": {"abandoned": 8, "recovered": recovered}}
 
 
-def test_a_window_is_asked_for_with_both_of_its_edges(ask, requests_mock):
-    body = {"status": "success", "data": {"abandoned": 8, "recovered": 5}}
-    assert ask(body) == Counts(abandoned=8, recovered=5)
-    assert requests_mock.last_request.qs == {
-        "rest_key": ["key"], "date_from": ["100"], "date_to": ["199"]
-    }  # fmt: skip
+def test_requests_a_window_with_both_of_its_edges(api, requests_mock):
+    requests_mock.get(URL, json=success(), headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
+    counts = api.counts(Window(100, 199))
+    assert counts[:2] == (8, 5)
+    assert counts.clock.is_service
+    query = {"rest_key": ["rest-key-1"], "date_from": ["100"], "date_to": ["199"]}
+    assert requests_mock.last_request.qs == query
 
 
-@pytest.mark.parametrize("count", [8, 8.0, "8", "8.0", "8.", " 8 "])
-def test_a_count_may_be_a_text(ask, count):
-    body = {"status": "success", "data": {"abandoned": count, "recovered": 0}}
-    assert ask(body) == Counts(8, 0)
+def test_check_requests_one_day(api, requests_mock):
+    requests_mock.get(URL, json=success())
+    api.check()
+    query = requests_mock.last_request.qs
+    assert int(query["date_to"][0]) - int(query["date_from"][0]) == DAY
 
 
-@pytest.mark.parametrize("count", [None, True, "", "eight", -1, "-1", 8.5, "8.5", "1e2", [], {}])
-def test_what_is_no_count_is_an_error(ask, count):
-    error = refused(ask, {"status": "success", "data": {"abandoned": 8, "recovered": count}}, 200)
-    assert error.failure_type == FailureType.system_error
-
-
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 422, 429, 500, 302])
-@pytest.mark.parametrize("message", ["Incorrect rest key!", "Your account is not active!"])
-@pytest.mark.parametrize("place", ["message", "data"])
-def test_wrong_keys_and_inactive_accounts_are_known_by_the_body(ask, status, message, place):
-    error = refused(ask, {"status": "error", place: message}, status)
-    assert error.failure_type == FailureType.config_error
-    assert message in error.message
+@pytest.mark.parametrize("count", [5, 5.0, "5", "5.0", " 5 "])
+def test_a_count_may_be_a_text(api, requests_mock, count):
+    requests_mock.get(URL, json=success(count))
+    assert api.counts(Window(1, 2))[:2] == (8, 5)
 
 
 @pytest.mark.parametrize(
-    ("status", "failure_type"),
+    "body",
     [
-        (200, FailureType.transient_error),
-        (400, FailureType.transient_error),
-        (500, FailureType.transient_error),
-        (401, FailureType.config_error),
-        (403, FailureType.config_error),
+        {"status": "success"},
+        {"status": "success", "data": [8, 5]},
+        *[success(count) for count in (None, True, "", "five", -1, "-1", 8.5, "8.5", "1e2", [])],
     ],
 )
-def test_something_went_wrong_may_pass(ask, status, failure_type):
-    body = {"status": "error", "message": "Something went wrong"}
-    assert refused(ask, body, status).failure_type == failure_type
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "failure_type", "words"),
-    [
-        ({"status": "error", "message": "Interval is greater than 30 days"}, 200, "system_error",
-         "Interval is greater than 30 days"),
-        ({"status": "fail", "data": {"validator": {"date_from": ["Needed."]}}}, 422, "system_error",
-         "Needed."),
-        ({"status": "error"}, 429, "transient_error", "429"),
-        ({"status": "error", "message": "new words"}, 503, "transient_error", "new words"),
-        ({"data": {"abandoned": 8, "recovered": 5}}, 200, "system_error", "Retargeting"),
-        ({"status": "SUCCESSFUL", "data": {"abandoned": 8, "recovered": 5}}, 200, "system_error",
-         "Retargeting"),
-        ({"status": "success", "data": {"abandoned": 8, "recovered": 5}}, 404, "system_error",
-         "404"),
-        ([], 200, "system_error", "Retargeting"),
-        ({"status": "success"}, 200, "system_error", "numbers"),
-        ({"status": "success", "data": [8, 5]}, 200, "system_error", "numbers"),
-    ],
-)  # fmt: skip
-def test_the_rest_is_told_in_the_apis_own_words(ask, body, status, failure_type, words):
-    error = refused(ask, body, status)
-    assert error.failure_type.value == failure_type
-    assert words in error.message
+def test_rejects_a_response_without_two_whole_numbers(api, requests_mock, body):
+    requests_mock.get(URL, json=body)
+    with pytest.raises(ApiError, match="lacks the numbers") as raised:
+        api.counts(Window(1, 2))
+    assert raised.value.failure_type == FailureType.system_error

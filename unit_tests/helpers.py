@@ -1,0 +1,23 @@
+"""A valid configuration for the tests."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from source_abandoned_carts import config
+
+PACKAGE = Path(config.__file__).parent
+SPEC: dict[str, Any] = yaml.safe_load((PACKAGE / "spec.yaml").read_text())[
+    "connectionSpecification"
+]
+
+SETTINGS = {
+    "start_date": "2024-01-01",
+    "snipcart_api_key": "key",
+    "retargeting_rest_key": "rest-key-1",
+}
+
+
+def make_config(**changes: Any) -> config.Config:
+    return config.read_config({**SETTINGS, **changes}, SPEC)

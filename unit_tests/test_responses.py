@@ -1,0 +1,166 @@
+import time
+from typing import NamedTuple
+
+import pytest
+from airbyte_cdk.models import FailureType
+
+from source_abandoned_carts.http import RetryPolicy
+from source_abandoned_carts.responses import (
+    ApiError,
+    Service,
+    error_texts,
+    http_date,
+    parse,
+    retry_after,
+)
+from source_abandoned_carts.retargeting import Retargeting
+
+from .helpers import make_config
+
+
+class Shop(Service):
+    name = "Shop"
+    advice = {401: "Copy the key again.", 403: "Look at the account."}  # noqa: RUF012
+    secret = "s3cret/key"
+
+
+class Failure(NamedTuple):
+    kind: str
+    message: str
+    retry_after: float | None = None
+
+
+SHOP = Shop()
+STATS = Retargeting(make_config(), RetryPolicy())
+SUCCESS = {"status": "success", "data": {"abandoned": 8, "recovered": 5}}
+NOT_JSON = "Shop sent a response that is not JSON (HTTP 200 OK)."
+WRONG_KEY = '{"status": "error", "message": "Incorrect rest key!"}'
+INACTIVE = '{"status": "error", "data": "Your account is not active!"}'
+WENT_WRONG = '{"status": "error", "message": "Something went wrong"}'
+TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
+
+
+@pytest.mark.parametrize(
+    ("service", "status", "headers", "body", "expected"),
+    [
+        (SHOP, 200, {}, '{"a": [1, 2.5]}', {"a": [1, 2.5]}),
+        (SHOP, 299, {}, "[]", []),
+        (SHOP, 200, {}, "", Failure("transient_error", NOT_JSON)),
+        (SHOP, 200, {}, "<p>key</p>", Failure("transient_error", NOT_JSON)),
+        (SHOP, 200, {}, '{"items": [', Failure("transient_error", NOT_JSON)),
+        (SHOP, 301, {}, "", Failure("system_error", "redirected the request (HTTP 301 Moved")),
+        (SHOP, 304, {}, "", Failure("system_error", "redirected the request (HTTP 304 Not")),
+        (SHOP, 400, {}, "", Failure("system_error", "did not accept the request (HTTP 400 Bad")),
+        (SHOP, 402, {}, "", Failure("system_error", "HTTP 402 Payment Required")),
+        (SHOP, 404, {}, "<p>Ann</p>", Failure("system_error", "(HTTP 404 Not Found)")),
+        (SHOP, 600, {}, "", Failure("system_error", "(HTTP 600)")),
+        (SHOP, 422, {}, '{"message": "No"}', Failure("system_error", "Entity: “No”). Check the")),
+        (SHOP, 422, {}, '{"message": "a@b.c"}', Failure("system_error", "Entity: “***”)")),
+        (SHOP, 422, {}, '{"error": "s3cret%2fkey"}', Failure("system_error", "Entity). Check")),
+        (SHOP, 422, {}, '{"cart": "Ann"}', Failure("system_error", "Entity). Check")),
+        (SHOP, 401, {}, "", Failure("config_error", "(HTTP 401 Unauthorized). Copy the key")),
+        (SHOP, 403, {}, "[]", Failure("config_error", "(HTTP 403 Forbidden). Look at the")),
+        (SHOP, 408, {}, "", Failure("transient_error", "Shop could not answer (HTTP 408")),
+        (SHOP, 429, {"Retry-After": "7"}, "", Failure("transient_error", "is limiting", 7)),
+        (SHOP, 500, {}, "", Failure("transient_error", "could not answer (HTTP 500 Internal")),
+        (SHOP, 503, {"Retry-After": "0"}, "", Failure("transient_error", "(HTTP 503 Serv", 0)),
+        (SHOP, 599, {}, "", Failure("transient_error", "could not answer (HTTP 599)")),
+        (STATS, 200, {}, '{"status": "success"}', {"status": "success"}),
+        (STATS, 404, {}, '{"status": "success"}', Failure("system_error", "(HTTP 404 Not Found)")),
+        (STATS, 200, {}, '{"status": "OK"}', Failure("system_error", "not return the cart stat")),
+        (STATS, 200, {}, "[]", Failure("system_error", "did not return the cart statistics")),
+        (STATS, 200, {}, WRONG_KEY, Failure("config_error", "“Incorrect rest key!”). Copy it")),
+        (STATS, 401, {}, WRONG_KEY, Failure("config_error", "does not know the REST API key")),
+        (STATS, 500, {}, WRONG_KEY, Failure("config_error", "does not know the REST API key")),
+        (STATS, 200, {}, INACTIVE, Failure("config_error", "inactive account (HTTP 200 OK: “You")),
+        (STATS, 429, {}, INACTIVE, Failure("config_error", "reports an inactive account")),
+        (STATS, 200, {}, WENT_WRONG, Failure("transient_error", "Retargeting could not answer")),
+        (STATS, 400, {}, WENT_WRONG, Failure("transient_error", "Retargeting could not answer")),
+        (STATS, 401, {}, WENT_WRONG, Failure("config_error", "Check the REST API key")),
+        (STATS, 200, {}, TOO_LONG, Failure("system_error", "“Interval is greater than 30 days”")),
+        (STATS, 403, {}, TOO_LONG, Failure("config_error", "“Interval is greater than 30 days”")),
+        (STATS, 429, {}, TOO_LONG, Failure("transient_error", "is limiting requests (HTTP 429")),
+        (STATS, 503, {}, "", Failure("transient_error", "could not answer (HTTP 503")),
+    ],
+)
+def test_judges_a_response(service, status, headers, body, expected):
+    if not isinstance(expected, Failure):
+        assert parse(service, status, headers, body.encode()) == expected
+        return
+    with pytest.raises(ApiError) as raised:
+        parse(service, status, headers, body.encode())
+    error = raised.value
+    assert (error.failure_type, error.status) == (FailureType(expected.kind), status)
+    assert error.is_transient == (expected.kind == "transient_error")
+    assert error.retry_after == expected.retry_after
+    assert expected.message in error.message
+    assert "Ann" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ({"message": "a", "error": "b", "cart": {"name": "Ann"}, "description": "Ann"}, ["a", "b"]),
+        ({"errors": {"limit": ["a", "b"], "email": "c"}}, ["a", "b", "c"]),
+        ({"errors": [{"code": "E1", "message": "a", "value": "Ann"}, "b"]}, ["a", "b"]),
+        ({"errors": "a"}, ["a"]),
+        ({"data": "a"}, ["a"]),
+        ({"data": {"validator": {"date_from": ["a"]}, "email": "Ann"}}, ["a"]),
+        ({"errors": {"address": {"fullName": "Ann"}}, "message": {"to": "Ann"}}, []),
+        ({"errors": [["Ann"], 5, None], "data": ["Ann"]}, []),
+        (["Ann"], []),
+        ("Ann", []),
+        (None, []),
+    ],
+)
+def test_quotes_documented_fields_only(content, texts):
+    assert error_texts(content) == texts
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Thu, 01 Jan 2026 00:00:00 GMT", 1767225600),
+        ("Thu Jan  1 00:00:00 2026", 1767225600),
+        ("Thu, 01 Jan 2026 00:00:00 -0000", 1767225600),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None),
+        ("Thu, 32 Jan 2026 00:00:00 GMT", None),
+        ("today", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_reads_an_http_date_as_utc(monkeypatch, text, seconds):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    assert http_date(text) == seconds
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7),
+        (" 1.5 ", 1.5),
+        ("0", 0),
+        ("9" * 400, float("inf")),
+        ("Thu, 01 Jan 2026 00:01:30 GMT", 90),
+        ("Wed, 31 Dec 2025 23:59:59 GMT", None),
+        ("-1", None),
+        ("1e3", None),
+        ("nan", None),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_reads_retry_after_by_the_clock_of_the_service(text, seconds):
+    headers = {"Retry-After": text, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+    assert retry_after(headers) == seconds
+
+
+def test_reads_retry_after_by_this_clock_without_a_date(monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1767225600.0)
+    assert retry_after({"Retry-After": "Thu, 01 Jan 2026 00:01:30 GMT"}) == 90
+    assert retry_after({}) is None
