@@ -7,10 +7,8 @@ import yaml
 
 from source_abandoned_carts import config
 
-PACKAGE = Path(config.__file__).parent
-SPEC: dict[str, Any] = yaml.safe_load((PACKAGE / "spec.yaml").read_text())[
-    "connectionSpecification"
-]
+SPEC_FILE = Path(config.__file__).parent / "spec.yaml"
+SPEC: dict[str, Any] = yaml.safe_load(SPEC_FILE.read_text())["connectionSpecification"]
 
 SETTINGS = {
     "start_date": "2024-01-01",

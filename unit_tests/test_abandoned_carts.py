@@ -312,9 +312,9 @@ class TestNarrowScans:
         own = {"snipcart_time_range": "LessThanAWeek"}
         state = self.state(filters=make_config(**own).fingerprint)
         api = FakeApi([self.RECENT])
-        dates, states = read(api, state, snipcart_full_scan_hours=720, **own)
+        (state,) = read(api, state, snipcart_full_scan_hours=720, **own)[1]
         assert api.calls == [None]
-        assert "full_scan_began" not in states[-1]
+        assert "full_scan_began" not in state
 
     def test_save_no_checkpoint(self):
         api = FakeApi(*[[self.RECENT]] * 50)

@@ -1,47 +1,54 @@
+"""What the command changes in its process. Each run has a process of its own."""
+
 import json
+import signal
+import subprocess
 import sys
 
 import pytest
 
-from source_abandoned_carts import SourceAbandonedCarts, run
+RUN = """
+import gc, json, logging, os, signal, sys
+from airbyte_cdk.logger import PRINT_BUFFER
+from source_abandoned_carts.run import run
+
+codes = []
+os._exit = codes.append
+run()
+print(json.dumps({
+    "code": codes,
+    "raiseExceptions": logging.raiseExceptions,
+    "urllib3": logging.getLogger("urllib3").level,
+    "recursion": sys.getrecursionlimit(),
+    "gc": [gc.isenabled(), gc.get_threshold()[0]],
+    "interrupt": int(signal.getsignal(signal.SIGINT)),
+    "interval": PRINT_BUFFER.flush_interval,
+}), file=sys.stderr)
+"""
 
 
-@pytest.fixture
-def entrypoint(monkeypatch):
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the CDK sets its own
-    return run._Entrypoint(SourceAbandonedCarts())
+def run(*arguments, before=None):
+    command = [sys.executable, "-c", RUN, *arguments]
+    result = subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=before)
+    return json.loads(result.stderr), result.stdout
 
 
-def messages(entrypoint, *words):
-    return [json.loads(line) for line in entrypoint.run(entrypoint.parse_args(list(words)))]
+@pytest.mark.parametrize("arguments", [["spec"], []])
+def test_the_command_sets_up_its_process(arguments):
+    changes, messages = run(*arguments)
+    assert changes == {
+        "code": [0 if arguments else 1],
+        "raiseExceptions": False,
+        "urllib3": 50,
+        "recursion": 5_000,
+        "gc": [True, 20_000],
+        "interrupt": signal.SIG_DFL,
+        "interval": 0.005,
+    }
+    assert ('"type":"SPEC"' in messages) == bool(arguments)
 
 
-@pytest.mark.parametrize("command", ["check", "discover"])
-def test_an_unforeseen_error_ends_in_a_clean_trace_and_a_check_in_a_status(
-    entrypoint, monkeypatch, command
-):
-    def broken(path):
-        raise KeyError(path)
-
-    monkeypatch.setattr(SourceAbandonedCarts, "read_config", staticmethod(broken))
-    told = messages(entrypoint, command, "--config", "ann@shop.example")
-    *status, trace = told
-    assert entrypoint.failed
-    assert trace["trace"]["error"]["failure_type"] == "system_error"
-    assert "defect of the connector (KeyError)" in trace["trace"]["error"]["message"]
-    assert "ann@shop.example" not in json.dumps(told)
-    assert [message["connectionStatus"]["status"] for message in status] == (
-        ["FAILED"] if command == "check" else []
-    )
-
-
-def test_no_command_is_an_error_of_whoever_ran_it(entrypoint):
-    (trace,) = messages(entrypoint)
-    assert trace["trace"]["error"]["failure_type"] == "config_error"
-    assert entrypoint.failed
-
-
-def test_what_succeeds_does_not_fail(entrypoint):
-    (spec,) = messages(entrypoint, "spec")
-    assert spec["type"] == "SPEC"
-    assert not entrypoint.failed
+def test_the_command_leaves_an_ignored_interrupt_ignored():
+    """As nohup and background jobs of a shell set it."""
+    changes, _ = run("spec", before=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    assert changes["interrupt"] == signal.SIG_IGN

@@ -2,89 +2,126 @@ import json
 import logging
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from airbyte_cdk.models import FailureType, Status
+from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer, Status
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_abandoned_carts import SourceAbandonedCarts, source
 
+from .helpers import SETTINGS, SPEC_FILE
+
 LOGGER = logging.getLogger("airbyte")
-CONFIG = {
-    "start_date": "2024-01-01", "snipcart_api_key": "k/e y", "retargeting_rest_key": "rest"
-}  # fmt: skip
-SCHEMAS = Path(source.__file__).parent / "schemas"
+SCHEMAS = SPEC_FILE.parent / "schemas"
+CARTS = "https://app.snipcart.com/api/carts/abandoned"
+STATS = "https://api.retargeting.app/v1/partners-api/shopping-carts"
+SUCCESS = {"status": "success", "data": {"abandoned": 0, "recovered": 0}}
 
 
-def check(config=CONFIG):
-    return SourceAbandonedCarts().check(LOGGER, config)
+def check(**changes):
+    return SourceAbandonedCarts().check(LOGGER, {**SETTINGS, **changes})
 
 
-def test_check_asks_both_services_with_filters_and_a_short_window(requests_mock):
-    carts = requests_mock.get(
-        "https://app.snipcart.com/api/carts/abandoned", json={"items": [], "hasMoreResults": False}
-    )
-    stats = requests_mock.get(
-        "https://api.retargeting.app/v1/partners-api/shopping-carts",
-        json={"status": "success", "data": {"abandoned": 0, "recovered": 0}},
-    )
-    assert check({**CONFIG, "snipcart_product_id": "42"}).status == Status.SUCCEEDED
-    assert carts.last_request.qs["productid"] == ["42"]
-    window = {name: int(values[0]) for name, values in stats.last_request.qs.items() if "d" in name}
-    assert window["date_to"] - window["date_from"] == 86_400
-    assert carts.last_request.timeout == (5, 8)
+class TestCheck:
+    def test_sends_a_short_request_to_each_service(self, requests_mock):
+        requests_mock.get(CARTS, json={"items": [], "hasMoreResults": False})
+        requests_mock.get(STATS, json=SUCCESS)
+        result = check(snipcart_product_id="42")
+        assert result.status == Status.SUCCEEDED
+        assert result.message == "The connection to Snipcart and Retargeting works."
+        carts, stats = sorted(requests_mock.request_history, key=lambda sent: sent.url)[::-1]
+        assert carts.hostname == "app.snipcart.com"
+        assert (carts.qs["limit"], carts.qs["productid"]) == (["1"], ["42"])
+        assert carts.timeout == stats.timeout == (5, 8)
 
+    def test_names_each_service_that_fails(self, requests_mock, monkeypatch):
+        waits = []
+        monkeypatch.setattr(time, "sleep", waits.append)
+        requests_mock.get(CARTS, status_code=401)
+        requests_mock.get(STATS, status_code=503, headers={"Retry-After": "600"})
+        result = check()
+        assert result.status == Status.FAILED
+        assert "Snipcart refused the request (HTTP 401 Unauthorized). Copy" in result.message
+        assert "Retargeting could not answer (HTTP 503" in result.message
+        assert waits == [2]
 
-def test_check_waits_for_no_service_longer_than_it_may(monkeypatch):
-    monkeypatch.setattr(source, "_LONGEST_CHECK", 0.1)
-    stuck = threading.Event()
-    monkeypatch.setattr(source.Snipcart, "check", lambda self: stuck.wait(5))
-    monkeypatch.setattr(source.Retargeting, "counts", lambda self, window: None)
-    started = time.monotonic()
-    result = check()
-    assert time.monotonic() - started < 2
-    stuck.set()
-    assert result.status == Status.FAILED
-    assert result.message.startswith("Snipcart did not answer")
-    assert "Retargeting" not in result.message
+    def test_waits_for_no_service_longer_than_it_may(self, monkeypatch):
+        monkeypatch.setattr(source, "_CHECK_DEADLINE", 0.1)
+        is_over = threading.Event()
+        monkeypatch.setattr(source.Snipcart, "check", lambda self: is_over.wait(5))
+        monkeypatch.setattr(source.Retargeting, "check", lambda self: None)
+        started = time.monotonic()
+        result = check()
+        assert time.monotonic() - started < 2
+        is_over.set()
+        assert result.status == Status.FAILED
+        assert result.message.startswith("Snipcart did not respond within 0.1 seconds.")
+        assert "Retargeting" not in result.message
 
-
-def test_check_tells_of_a_defect_without_its_text(monkeypatch):
-    def broken(self):
-        raise KeyError("ann@shop.example")
-
-    monkeypatch.setattr(source.Snipcart, "check", broken)
-    monkeypatch.setattr(source.Retargeting, "counts", lambda self, window: None)
-    message = check().message
-    assert "defect of the connector (KeyError)" in message
-    assert "ann" not in message
-
-
-def test_all_forms_of_a_key_are_hidden_from_the_first_look_at_the_settings():
-    SourceAbandonedCarts().discover(LOGGER, CONFIG)
-    assert (
-        filter_secrets("k/e y, k%2Fe%20y, k/e+y, ay9lIHk6, rest") == "****, ****, ****, ****, ****"
-    )
-
-
-def test_settings_are_not_written_to_the_disk(tmp_path):
-    assert SourceAbandonedCarts().configure(CONFIG, str(tmp_path)) == CONFIG
-    assert list(tmp_path.iterdir()) == []
+    def test_refuses_settings_with_a_sentence(self):
+        result = check(start_date="tomorrow")
+        assert (result.status, "(start_date)" in result.message) == (Status.FAILED, True)
 
 
 @pytest.mark.parametrize(
-    "read", [SourceAbandonedCarts.read_config, SourceAbandonedCarts.read_catalog]
+    ("missing", "names"),
+    [
+        ("none", ["abandoned_carts", "cart_stats"]),
+        ("snipcart_api_key", ["cart_stats"]),
+        ("retargeting_rest_key", ["abandoned_carts"]),
+    ],
 )
-def test_a_file_that_cannot_be_read_gets_a_sentence_without_its_text(tmp_path, read):
-    path = tmp_path / "file.json"
-    for text in ('{"snipcart_api_key": "sesame"', '"sesame"', '["sesame"]'):
-        path.write_text(text)
-        with pytest.raises(AirbyteTracedException) as error:
-            read(str(path))
-        assert error.value.failure_type == FailureType.config_error
-        assert "sesame" not in str(error.value)
+def test_discover_lists_the_streams_that_are_turned_on(missing, names):
+    catalog = SourceAbandonedCarts().discover(LOGGER, {**SETTINGS, missing: None})
+    assert [stream.name for stream in catalog.streams] == names
+    assert [stream.is_resumable for stream in catalog.streams] == [False] * len(names)
+
+
+def read(*names, mode="incremental", state=None, **changes):
+    catalog = {
+        "streams": [
+            {
+                "stream": {
+                    "name": name,
+                    "json_schema": {},
+                    "supported_sync_modes": ["full_refresh", "incremental"],
+                },
+                "sync_mode": mode,
+                "destination_sync_mode": "append",
+            }
+            for name in names
+        ]
+    }
+    configured = ConfiguredAirbyteCatalogSerializer.load(catalog)
+    return SourceAbandonedCarts().read(LOGGER, {**SETTINGS, **changes}, configured, state)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("cart_stats", "Fill in retargeting_rest_key"), ("x", "Refresh the sch")]
+)
+def test_a_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice):
+    requests_mock.get(CARTS, json={"items": [{"token": "a"}], "hasMoreResults": False})
+    messages = []
+    with pytest.raises(AirbyteTracedException):
+        messages.extend(read("abandoned_carts", name, retargeting_rest_key=None))
+    errors = [m.trace.error for m in messages if m.trace and m.trace.error]
+    assert [error.failure_type.value for error in errors] == ["config_error"]
+    assert f"do not turn on the stream {name}. {advice}" in errors[0].message
+    assert [m.record.data for m in messages if m.record] == [{"token": "a"}]
+
+
+def test_an_unknown_setting_is_logged(caplog):
+    assert list(read(snipcart_apikey="x", somebody_elses="y")) == []
+    assert "There is no setting snipcart_apikey" in caplog.text
+    assert "somebody_elses" not in caplog.text
+
+
+def test_logs_hide_all_forms_of_a_key():
+    changes = {"snipcart_api_key": "k/e y"}
+    SourceAbandonedCarts().discover(LOGGER, {**SETTINGS, **changes})
+    line = "k/e y, k%2Fe%20y, k%2Fe+y, ay9lIHk6, rest-key-1"
+    assert filter_secrets(line) == "****, ****, ****, ****, ****"
 
 
 def nodes(schema):
@@ -95,12 +132,10 @@ def nodes(schema):
 
 
 @pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
-def test_every_field_of_a_schema_may_be_null_and_every_object_may_hold_more(path):
+def test_every_field_may_be_null_and_every_object_may_hold_more(path):
     root, *fields = nodes(json.loads(path.read_text()))
-    for field in fields:
-        assert "null" in field["type"]
+    assert all("null" in field["type"] for field in fields)
     for node in (root, *fields):
-        if "object" in node["type"]:
-            assert node["additionalProperties"] is True
-        if node.get("format") == "date-time":
-            assert node["airbyte_type"] == "timestamp_with_timezone"
+        assert "object" not in node["type"] or node["additionalProperties"] is True
+        assert node.get("airbyte_type", "timestamp_with_timezone") == "timestamp_with_timezone"
+        assert ("airbyte_type" in node) == (node.get("format") == "date-time")
