@@ -1,5 +1,3 @@
-import time
-
 import pytest
 from airbyte_cdk.models import FailureType
 
@@ -12,26 +10,25 @@ from source_abandoned_carts.timestamps import from_epoch, to_epoch
 from .helpers import make_config
 
 START = "2024-01-01T00:00:00Z"
-NOW = "2024-06-01T00:00:00Z"  # by the service's clock
+NOW = "2024-06-01T00:00:00Z"
 HOUR = 3_600
 
 
 class FakeApi:
-    """Pages of carts, each given by its modification date; the token of a page is its index."""
+    """Pages of carts, each given by its modification date. The token of a page is its index."""
 
-    def __init__(self, *pages, now=NOW, is_service=True, seconds_per_page=0):
+    def __init__(self, *pages, now=NOW, is_service=True, seconds_per_page=0, failure=None):
         self.dates = pages
         self.now = to_epoch(now)
         self.is_service = is_service
         self.seconds_per_page = seconds_per_page
-        self.failure = None  # of the first request
-        self.calls = []
+        self.failure = failure  # of a request with a token
+        self.calls = []  # tokens, or else time ranges
 
     def pages(self, token=None, time_range=None):
         self.calls.append(token or time_range)
-        if self.failure is not None:
-            failure, self.failure = self.failure, None
-            raise failure
+        if token and self.failure:
+            raise ApiError("No.", self.failure)
         for index in range(int(token or 0), len(self.dates)):
             carts = [{"modificationDate": date} for date in self.dates[index]]
             next_token = str(index + 1) if index + 1 < len(self.dates) else None
@@ -49,12 +46,8 @@ def read(api, state, **settings):
 
 
 def finished(cursor, **changes):
-    return {
-        "modificationDate": cursor,
-        "filters": make_config().fingerprint,
-        "start": START,
-        **changes,
-    }
+    filters = make_config().fingerprint
+    return {"modificationDate": cursor, "filters": filters, "start": START, **changes}
 
 
 def unfinished(**changes):
@@ -81,25 +74,24 @@ class TestCursor:
         dates = ["2024-05-01T00:00:00Z", date]
         assert read(FakeApi(dates), {}) == (dates, [finished(cursor)])
 
-    def test_never_goes_back(self):
+    @pytest.mark.parametrize("date", ["2024-05-31T23:45:00Z", None])
+    def test_never_goes_back(self, date):
         state = finished("2024-05-31T23:30:00Z")
-        assert read(FakeApi(["2024-05-31T23:45:00Z"]), state)[1] == [state]
+        assert read(FakeApi([date]), state) == ([date], [state])
 
-    def test_stays_without_a_dated_cart(self):
+    def test_is_not_moved_by_undated_carts(self):
         assert read(FakeApi([None]), {}) == ([None], [{}])
-        state = finished("2024-05-01T00:00:00Z")
-        assert read(FakeApi([None]), state) == ([None], [state])
 
-    def test_includes_carts_modified_at_that_instant(self):
+    def test_emits_carts_modified_at_that_instant_or_later(self):
         dates = ["2024-02-01T00:00:00Z", "2024-02-01T00:00:00.500Z", "2024-02-01T00:00:00.4999Z"]
         assert read(FakeApi(dates), finished("2024-02-01T00:00:00.5Z"))[0] == [dates[1]]
 
-    @pytest.mark.parametrize(("seconds", "is_read"), [(0, True), (1, False)])
-    def test_in_the_future_keeps_the_state(self, caplog, seconds, is_read):
+    @pytest.mark.parametrize(("seconds", "is_future"), [(0, False), (1, True)])
+    def test_in_the_future_keeps_the_state(self, caplog, seconds, is_future):
         state = finished(from_epoch(to_epoch(NOW) + seconds), other="kept")
         dates, states = read(FakeApi([None]), state)
-        assert (dates, "is in the future" in caplog.text) == ([None] * is_read, not is_read)
-        assert is_read or states == [state]
+        assert (dates, states == [state]) == ([] if is_future else [None], is_future)
+        assert ("is in the future" in caplog.text) == is_future
 
 
 class TestState:
@@ -109,9 +101,9 @@ class TestState:
             {"modificationDate": "then"},
             {"modificationDate": None},
             finished("2024-03-01T00:00:00Z", start="then"),
+            finished("2024-03-01T00:00:00Z", full_scan_began={}),
             unfinished(scan_began="soon"),
             unfinished(scan_newest=[]),
-            finished("2024-03-01T00:00:00Z", full_scan_began=[]),
         ],
     )
     def test_that_is_invalid_reads_all_carts(self, caplog, state):
@@ -126,7 +118,6 @@ class TestState:
             ({}, {}, False),
             ({}, {"snipcart_minimal_value": 5}, True),
             ({}, {"snipcart_time_range": "LessThanAMonth"}, True),
-            ({"filters": "other"}, {}, True),
             ({"filters": None}, {}, True),
             ({}, {"start_date": "2023-12-31T23:59:59Z"}, True),
             ({}, {"start_date": "2024-01-02"}, False),
@@ -145,38 +136,28 @@ class TestState:
     def test_without_filters_and_start_counts_as_unchanged(self):
         dates = ["2024-01-31T00:00:00Z", "2024-03-01T00:00:00Z"]
         state = {"modificationDate": "2024-02-01T00:00:00Z"}
-        expected = finished("2024-02-29T23:00:00Z")
-        assert read(FakeApi(dates), state) == (dates[1:], [expected])
+        assert read(FakeApi(dates), state) == (dates[1:], [finished("2024-02-29T23:00:00Z")])
 
-    def test_a_later_start_counts_more_than_the_cursor(self):
+    def test_with_an_older_cursor_than_the_start_date_reads_from_the_start_date(self):
         dates = ["2024-03-01T00:00:00Z", "2024-03-15T00:00:00Z"]
         state = finished("2024-02-01T00:00:00Z")
         assert read(FakeApi(dates), state, start_date="2024-03-15")[0] == dates[1:]
-
-    def test_is_ignored_by_a_full_refresh(self):
-        assert read(FakeApi([START]), None)[0] == [START]
 
 
 class TestCheckpoints:
     @pytest.mark.parametrize("size", [0, 1, 50, 400, 500, 1_000])
     def test_come_every_1000_carts_and_every_20_pages(self, size):
-        pages = [[START] * size] * 70
-        carts = seen = saved = 0
+        pages = [["2023-01-01T00:00:00Z"] * size] * 70  # of which none is emitted
+        page = saved = 0
         for item in AbandonedCarts(FakeApi(*pages), make_config()).read({}):
             if isinstance(item, list):
-                carts, seen = carts + len(item), seen + 1
-                assert carts <= 1_000
-                assert seen - saved <= 20
+                page += 1
+                assert (page - saved) * size <= 1_000
+                assert page - saved <= 20
             elif "scan_token" in item:
-                assert int(item["scan_token"]) == seen
-                carts, saved = 0, seen
-        assert seen == 70
-
-    def test_count_carts_that_are_not_emitted(self):
-        old = ["2023-01-01T00:00:00Z"] * 400
-        dates, states = read(FakeApi(old, old, old, old, old), {})
-        assert dates == []
-        assert [state.get("scan_token") for state in states] == ["2", "4", None]
+                saved = page
+                assert item["scan_token"] == str(page)
+        assert page == 70
 
     def test_are_not_saved_by_a_full_refresh(self):
         assert len(read(FakeApi(*[[START]] * 50), None)[1]) == 1
@@ -189,133 +170,109 @@ class TestCheckpoints:
         assert states[-1] == finished("2024-04-30T22:20:00Z")
 
     def test_resume_the_scan_with_its_beginning(self):
-        api = FakeApi(
-            [START], ["2024-05-20T00:00:00Z", "2024-04-20T00:00:00Z"], now="2024-05-21T00:00:00Z"
-        )
-        dates, states = read(api, unfinished(scan_newest="2024-04-30T00:00:00Z"))
-        assert (api.calls, dates) == (["1"], ["2024-05-20T00:00:00Z", "2024-04-20T00:00:00Z"])
-        # The newest date is of 30 April, and the scan has taken 20 days.
-        assert states == [finished("2024-04-09T23:00:00Z")]
+        dates = ["2024-05-20T00:00:00Z", "2024-04-20T00:00:00Z"]
+        api = FakeApi([START], dates, now="2024-05-21T00:00:00Z")
+        state = unfinished(scan_newest="2024-04-30T00:00:00Z")
+        # The newest date before the scan is of 30 April, and the scan has taken 20 days.
+        assert read(api, state) == (dates, [finished("2024-04-09T23:00:00Z")])
+        assert api.calls == ["1"]
 
-    @pytest.mark.parametrize("token", [None, "", 5, ["1"], "\ud83d"])
-    def test_without_a_valid_token_begin_a_new_scan(self, token):
-        api = FakeApi(["2024-01-15T00:00:00Z", "2024-03-01T00:00:00Z"])
-        dates, states = read(api, unfinished(scan_token=token))
-        assert (api.calls, dates) == ([None], ["2024-03-01T00:00:00Z"])
-        assert states == [finished("2024-02-29T23:00:00Z")]
-
-    @pytest.mark.parametrize("kind", ["system_error", "transient_error"])
-    def test_that_the_api_rejects_begin_a_new_scan(self, caplog, kind):
-        api = FakeApi(["2024-01-15T00:00:00Z"], ["2024-03-01T00:00:00Z"])
-        api.failure = ApiError("No.", FailureType(kind))
-        dates, states = read(api, unfinished(scan_newest="2024-04-30T00:00:00Z"))
-        assert (api.calls, dates) == (["1", None], ["2024-03-01T00:00:00Z"])
-        assert states == [finished("2024-02-29T23:00:00Z")]
-        assert "cannot be resumed, so a new one begins" in caplog.text
+    @pytest.mark.parametrize(
+        ("token", "failure", "calls"),
+        [
+            *[(token, None, [None]) for token in (None, "", 5, "\ud83d")],
+            ("1", FailureType.system_error, ["1", None]),
+            ("1", FailureType.transient_error, ["1", None]),
+        ],
+    )
+    def test_that_cannot_be_resumed_begin_a_new_scan(self, caplog, token, failure, calls):
+        api = FakeApi(["2024-01-15T00:00:00Z"], ["2024-03-01T00:00:00Z"], failure=failure)
+        state = unfinished(scan_token=token, scan_newest="2024-04-30T00:00:00Z")
+        expected = [finished("2024-02-29T23:00:00Z")]
+        assert read(api, state) == (["2024-03-01T00:00:00Z"], expected)
+        assert api.calls == calls
+        assert ("cannot be resumed, so a new one begins" in caplog.text) == bool(failure)
 
     def test_of_a_wrong_key_fail(self):
-        api = FakeApi([START])
-        api.failure = ApiError("No.", FailureType.config_error)
+        api = FakeApi([START], failure=FailureType.config_error)
         with pytest.raises(ApiError):
             read(api, unfinished())
         assert api.calls == ["1"]
 
 
 class TestNarrowScans:
-    FULL = {  # noqa: RUF012
-        "full_scan_began": "2024-05-31T20:00:00Z",
-        "full_scan_cursor": "2024-05-31T18:00:00Z",
-    }
     RECENT = "2024-05-31T23:50:00Z"
 
-    @pytest.fixture(autouse=True)
-    def _clock(self, monkeypatch):
-        monkeypatch.setattr(time, "time", lambda: to_epoch(NOW))
-
     def state(self, cursor="2024-05-31T22:00:00Z", **changes):
-        return finished(cursor, **{**self.FULL, **changes})
+        full = {
+            "full_scan_began": "2024-05-31T20:00:00Z",
+            "full_scan_cursor": "2024-05-31T18:00:00Z",
+        }
+        return finished(cursor, **{**full, **changes})
 
     def test_move_the_cursor_and_keep_the_full_scan(self):
-        api = FakeApi([self.RECENT, "2024-05-31T21:59:59Z"])
+        api = FakeApi([self.RECENT, "2024-05-31T21:59:59Z"], *[[None]] * 50)
         dates, states = read(api, self.state(), snipcart_full_scan_hours=24)
-        assert (api.calls, dates) == (["LessThan4Hours"], [self.RECENT])
-        assert states == [self.state("2024-05-31T22:50:00Z")]
+        assert (api.calls, dates) == (["LessThan4Hours"], [self.RECENT] + [None] * 50)
+        assert states == [self.state("2024-05-31T22:50:00Z")]  # and no checkpoints
 
-    @pytest.mark.parametrize(("hours", "call"), [(4, None), (5, "LessThan4Hours"), (0, None)])
-    def test_are_followed_by_a_full_scan_after_its_hours(self, hours, call):
-        dates = ["2024-05-31T17:59:59Z", "2024-05-31T18:00:00Z", self.RECENT]
-        api = FakeApi(dates)
-        emitted, states = read(api, self.state(), snipcart_full_scan_hours=hours)
-        assert api.calls == [call]
-        if call is None:
-            assert emitted == dates[1:]
+    @pytest.mark.parametrize(("hours", "is_full"), [(0, True), (4, True), (5, False)])
+    def test_are_followed_by_a_full_scan_from_the_last_full_one(self, hours, is_full):
+        api = FakeApi(["2024-05-31T17:59:59Z", "2024-05-31T18:00:00Z", self.RECENT])
+        dates, (state,) = read(api, self.state(), snipcart_full_scan_hours=hours)
+        assert (api.calls[-1] is None) == is_full
+        assert len(dates) == (2 if is_full else 1)
+        if is_full:
             cursor = "2024-05-31T22:50:00Z"
             full = {"full_scan_began": NOW, "full_scan_cursor": cursor} if hours else {}
-            assert states == [finished(cursor, **full)]
+            assert state == finished(cursor, **full)
 
     @pytest.mark.parametrize(
-        ("hours", "call"),
+        ("hours", "time_range"),
         [
             (4, "LessThan4Hours"),
             (4.01, "LessThanADay"),
-            (24, "LessThanADay"),
             (24.01, "LessThanAWeek"),
             (7 * 24, "LessThanAWeek"),
             (28 * 24, "LessThanAMonth"),
             (28 * 24 + 0.01, None),
         ],
     )
-    def test_use_the_narrowest_range_that_reaches_the_cursor(self, hours, call):
+    def test_read_the_narrowest_range_that_reaches_the_cursor_or_the_full_scan(
+        self, hours, time_range
+    ):
         cursor = from_epoch(to_epoch(NOW) - int(hours * HOUR))
         began = from_epoch(to_epoch(NOW) - int(hours * HOUR) + HOUR)
         for state in (
             self.state(cursor, full_scan_began=began, full_scan_cursor=cursor),
-            # Nothing new since the full scan: the range reaches an hour before it.
             self.state(START, full_scan_began=began, full_scan_cursor=START),
         ):
             api = FakeApi([None])
             read(api, state, snipcart_full_scan_hours=720)
-            assert api.calls == [call]
+            assert api.calls[-1] == time_range
+            assert len(api.calls) <= 2
 
-    @pytest.mark.parametrize(
-        ("ahead", "is_service", "calls"),
-        [
-            (-1, True, ["LessThan4Hours"]),
-            (3, True, ["LessThan4Hours", "LessThanADay"]),
-            (30, True, ["LessThan4Hours", "LessThanAWeek"]),
-            (800, True, ["LessThan4Hours", None]),
-            (0, False, ["LessThan4Hours", None]),
-        ],
-    )
-    def test_choose_the_range_by_the_clock_of_the_service(self, ahead, is_service, calls):
-        now = from_epoch(to_epoch(NOW) + ahead * HOUR)
-        api = FakeApi([self.RECENT], now=now, is_service=is_service)
-        state = read(api, self.state(), snipcart_full_scan_hours=720)[1][-1]
-        assert api.calls == calls
+    @pytest.mark.parametrize(("now", "is_service"), [(NOW, False), ("2024-05-31T19:59:59Z", True)])
+    def test_need_the_clock_of_the_service(self, now, is_service):
+        api = FakeApi([None], now=now, is_service=is_service)
+        state = self.state("2024-05-31T19:00:00Z")
+        (state,) = read(api, state, snipcart_full_scan_hours=720)[1]
+        assert api.calls[-1] is None
         assert ("full_scan_began" in state) == is_service
 
     @pytest.mark.parametrize(
-        "settings",
+        ("changes", "settings"),
         [
-            {"snipcart_time_range": "LessThanAMonth"},
-            {"snipcart_email": "ann@shop.example"},
-            {"start_date": "2024-01-02"},
-            {"start_date": "2023-12-31"},
+            ({}, {"snipcart_email": "ann@shop.example"}),
+            ({}, {"start_date": "2024-01-02"}),
+            ({}, {"start_date": "2023-12-31"}),
+            (
+                {"filters": make_config(snipcart_time_range="LessThanAWeek").fingerprint},
+                {"snipcart_time_range": "LessThanAWeek"},
+            ),
         ],
     )
-    def test_are_not_made_after_a_change_of_filters_or_start(self, settings):
+    def test_are_not_made_with_changed_settings_or_a_time_range(self, changes, settings):
         api = FakeApi([self.RECENT])
-        read(api, self.state(), snipcart_full_scan_hours=720, **settings)
-        assert api.calls == [None]
-
-    def test_are_not_made_with_a_time_range_as_a_filter(self):
-        own = {"snipcart_time_range": "LessThanAWeek"}
-        state = self.state(filters=make_config(**own).fingerprint)
-        api = FakeApi([self.RECENT])
-        (state,) = read(api, state, snipcart_full_scan_hours=720, **own)[1]
-        assert api.calls == [None]
-        assert "full_scan_began" not in state
-
-    def test_save_no_checkpoint(self):
-        api = FakeApi(*[[self.RECENT]] * 50)
-        assert len(read(api, self.state(), snipcart_full_scan_hours=24)[1]) == 1
+        read(api, self.state(**changes), snipcart_full_scan_hours=720, **settings)
+        assert api.calls[-1] is None

@@ -4,6 +4,7 @@ import time
 
 import pytest
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
+from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.connector_state_manager import ConnectorStateManager
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
@@ -52,7 +53,7 @@ def test_no_streams_end_at_once():
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        (ApiError("No."), "system_error", "No."),
+        (ApiError("No.", FailureType.config_error), "config_error", "No."),
         (KeyError("ann@shop.example"), "system_error", "a stopped because of a defect in the conn"),
     ],
 )
