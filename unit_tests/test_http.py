@@ -10,7 +10,6 @@ import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_abandoned_carts import http
 from source_abandoned_carts.http import USER_AGENT, Client, Clock, RetryPolicy, base_url
 from source_abandoned_carts.responses import ApiError
 
@@ -109,12 +108,12 @@ class TestRetries:
         error_of(requests_mock, {"status_code": status}, only_rate_limits=only_rate_limits)
         assert (requests_mock.call_count, len(waits)) == (calls, calls - 1)
 
-    @pytest.mark.parametrize(("seconds", "wait"), [("0", 0), ("599", 599), ("9999", 600)])
-    def test_waits_as_long_as_the_service_asks(self, requests_mock, waits, seconds, wait):
-        limit = {"status_code": 429, "headers": {"Retry-After": seconds}}
-        requests_mock.get(f"{URL}/x", [limit, {"json": 1}])
-        get()
-        assert waits == [wait]
+    def test_waits_as_long_as_the_service_asks_up_to_ten_minutes(self, requests_mock, waits):
+        for seconds in ("0", "599", "9999"):
+            limit = {"status_code": 429, "headers": {"Retry-After": seconds}}
+            requests_mock.get(f"{URL}/x", [limit, {"json": 1}])
+            get()
+        assert waits == [0, 599, 600]
 
 
 class TestClock:
@@ -163,9 +162,8 @@ class TestBody:
         assert "did not respond in time" in error.message
         assert 0.5 < time.monotonic() - started < 10  # of the 20 that it would take
 
-    def test_a_compressed_body_ends_at_the_limit(self, serve, monkeypatch):
-        monkeypatch.setattr(http, "_MAX_BODY", 2**20)
-        bomb = gzip.compress(b" " * 2**27)
+    def test_a_compressed_body_ends_at_64_mb(self, serve):
+        bomb = gzip.compress(b" " * (64 * 2**20 + 1))
         head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
         error = serve(head % len(bomb) + bomb)
         assert "incomplete, damaged or too large" in error.message
@@ -207,8 +205,8 @@ def test_accepts_https_and_http_to_loopback(monkeypatch, address, used):
         "http://shop.example/api", "http://127.0.0.1@shop.example/api", "http://0.0.0.0:8000",
         "http://127.0.0.1:80@shop.example", "https://user:password@shop.example",
         "http://127.0.0.1.shop.example", "http://2130706433", "http://[::ffff:10.0.0.1]",
-        "https://", "https:/api", "//127.0.0.1",
-        "127.0.0.1:8000", "file:///etc/passwd", "http://127.0.0.1:port", "nonsense",
+        "https://", "https:/api", "//127.0.0.1", "127.0.0.1:8000",
+        "file:///etc/passwd", "http://127.0.0.1:port", "nonsense",
     ],
 )  # fmt: skip
 def test_refuses_any_other_address(monkeypatch, address):

@@ -12,6 +12,7 @@ OTHERS = ("airbyte_cdk", "attributes_doc", "requests", "urllib3", "serpyco_rs", 
 
 def snapshot():
     found = {
+        "print buffer": dict(vars(airbyte_cdk.logger.PRINT_BUFFER)),
         "recursion limit": sys.getrecursionlimit(),
         "gc": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
         "signals": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
@@ -24,7 +25,7 @@ def snapshot():
         if isinstance(logger, logging.Logger):
             found[f"logger {name}"] = (logger.level, logger.disabled, list(logger.filters))
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in OTHERS:
+        if name.partition(".")[0] in OTHERS and name in MODULES:
             for key, value in vars(module).items():
                 found[f"{name}.{key}"] = value
                 if isinstance(value, type):
@@ -32,14 +33,16 @@ def snapshot():
     return found
 
 
+MODULES = set(sys.modules)
 before = snapshot()
 import source_abandoned_carts
 for module in pkgutil.walk_packages(source_abandoned_carts.__path__, "source_abandoned_carts."):
     importlib.import_module(module.name)
 source_abandoned_carts.SourceAbandonedCarts
 after = snapshot()
-for name, value in before.items():
-    if after.get(name) is not value and after.get(name) != value:
+for name, value in (before | after).items():
+    is_new_logger = name.startswith("logger ") and name not in before
+    if before.get(name) is not value and before.get(name) != value and not is_new_logger:
         print(name)
 """
 

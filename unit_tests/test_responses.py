@@ -4,15 +4,9 @@ from typing import NamedTuple
 import pytest
 from airbyte_cdk.models import FailureType
 
+from source_abandoned_carts import responses
 from source_abandoned_carts.http import RetryPolicy
-from source_abandoned_carts.responses import (
-    ApiError,
-    Service,
-    error_texts,
-    http_date,
-    parse,
-    retry_after,
-)
+from source_abandoned_carts.responses import ApiError, Service
 from source_abandoned_carts.retargeting import Retargeting
 
 from .helpers import make_config
@@ -78,10 +72,10 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
 )
 def test_judges_a_response(service, status, headers, body, expected):
     if not isinstance(expected, Failure):
-        assert parse(service, status, headers, body.encode()) == expected
+        assert responses.parse(service, status, headers, body.encode()) == expected
         return
     with pytest.raises(ApiError) as raised:
-        parse(service, status, headers, body.encode())
+        responses.parse(service, status, headers, body.encode())
     error = raised.value
     assert (error.failure_type, error.status) == (FailureType(expected.kind), status)
     assert error.wait == expected.wait
@@ -105,7 +99,7 @@ def test_judges_a_response(service, status, headers, body, expected):
     ],
 )
 def test_quotes_documented_fields_only(content, texts):
-    assert error_texts(content) == texts
+    assert responses.error_texts(content) == texts
 
 
 @pytest.mark.parametrize(
@@ -122,7 +116,7 @@ def test_quotes_documented_fields_only(content, texts):
 def test_reads_an_http_date_as_utc(monkeypatch, text, seconds):
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
-    assert http_date(text) == seconds
+    assert responses.http_date(text) == seconds
     monkeypatch.undo()
     time.tzset()
 
@@ -143,10 +137,10 @@ def test_reads_an_http_date_as_utc(monkeypatch, text, seconds):
 )
 def test_reads_retry_after_by_the_clock_of_the_service(text, seconds):
     headers = {"Retry-After": text, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-    assert retry_after(headers) == seconds
+    assert responses.retry_after(headers) == seconds
 
 
 def test_reads_retry_after_by_this_clock_without_a_date(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 1767225600.0)
-    assert retry_after({"Retry-After": "Thu, 01 Jan 2026 00:01:30 GMT"}) == 90
-    assert retry_after({}) is None
+    assert responses.retry_after({"Retry-After": "Thu, 01 Jan 2026 00:01:30 GMT"}) == 90
+    assert responses.retry_after({}) is None
