@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo sync probe test chaos image bench load lint format clean
+.PHONY: help demo picture sync probe test chaos image bench load lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,6 +12,7 @@ PACKAGE := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_cart
 
 help:
 	@echo "make demo     sync a made-up shop twice into a database; tables and a picture"
+	@echo "make picture  draw the README's picture anew, by make demo"
 	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [TO=bigquery] [STREAMS=cart_stats]"
 	@echo "              [PICTURE=carts.png]"
@@ -29,6 +30,9 @@ help:
 
 demo: .venv/installed
 	@$(BIN)/python -m sync.demo
+
+picture: demo
+	@cp demo/abandoned_carts.png docs/demo.png
 
 sync: .venv/installed
 	@$(BIN)/python -m sync --config "$(CONFIG)" $(if $(TO),--to "$(TO)") \

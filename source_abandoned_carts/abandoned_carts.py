@@ -168,10 +168,7 @@ class AbandonedCarts:
         dates = {key: date for key, value in values.items() if (date := to_rfc3339(value))}
         is_valid = len(dates) == len(values) and dates["start"] <= self._start
         if not is_valid or saved.get("filters", self._fingerprint) != self._fingerprint:
-            logger.warning(
-                f"The saved state of {self.name} is not valid for the filters and the start date. "
-                "All carts are read."
-            )
+            logger.warning(f"The state of {self.name} is not valid for the settings: all is read.")
             return State()
         if dates.pop("start") != self._start:
             dates.pop("full_scan_began", None)  # the next scan is a full one

@@ -14,8 +14,7 @@ from .windows import DAY, Window, windows
 
 logger = logging.getLogger("airbyte.cart_stats")
 
-_PARALLEL_REQUESTS = 8
-_WINDOWS_BETWEEN_STATES = 8
+_WINDOWS_AT_ONCE = 8  # that are requested in parallel, and covered by one state
 
 
 class CartStats:
@@ -57,7 +56,7 @@ class CartStats:
         if not todo:
             yield dict(saved)
         # When a window fails, map cancels those that are not under way.
-        pool = ThreadPoolExecutor(_PARALLEL_REQUESTS, thread_name_prefix=self.name)
+        pool = ThreadPoolExecutor(_WINDOWS_AT_ONCE, thread_name_prefix=self.name)
         known = {first: first_counts}
         results = pool.map(lambda window: known.get(window) or self.api.counts(window), todo)
         for number, (window, counts) in enumerate(zip(todo, results, strict=True), start=1):
@@ -66,7 +65,7 @@ class CartStats:
             yield [{**record, "abandoned": counts.abandoned, "recovered": counts.recovered}]
             if number == len(todo):
                 yield self._state(date_to)
-            elif number % _WINDOWS_BETWEEN_STATES == 0:
+            elif number % _WINDOWS_AT_ONCE == 0:
                 yield self._state(finished or date_to, reached=date_to)
 
     def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int]:
@@ -81,9 +80,8 @@ class CartStats:
                 "To remove the old ones, clear the stream's data."
             )
             return date_to, self._start
-        if reached is None:
-            return date_to, to_epoch(date_to) - self._lookback
-        return date_to, to_epoch(reached) + 1
+        since = to_epoch(reached) + 1 if reached else to_epoch(date_to) - self._lookback
+        return date_to, since
 
     def _state(self, date_to: str, **reached: str) -> dict[str, Any]:
         grid = {"window_days": self._window_days, "start": self._day}

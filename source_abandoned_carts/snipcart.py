@@ -16,8 +16,7 @@ from .windows import DAY
 logger = logging.getLogger("airbyte.snipcart")
 
 ANYTIME = "Anytime"
-# The other time ranges, each within the next, and how many seconds each surely covers: the document
-# does not say how long a month is.
+# The other time ranges, and how many seconds each covers at least: a month may be February.
 TIME_RANGES = {
     "LessThan4Hours": 4 * 3_600,
     "LessThanADay": DAY,
@@ -33,10 +32,7 @@ _ITEM_DATES = ("addedOn", "modificationDate")
 
 
 class Page(NamedTuple):
-    """A page of the list, and when it came. `next_token` is None on the last one.
-
-    `carts` are as the API returns them, but for their dates: `normalize_dates`.
-    """
+    """A page of the list with normalized dates, and when it came. The last has no `next_token`."""
 
     carts: list[dict[str, Any]]
     next_token: str | None

@@ -26,12 +26,8 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 def main() -> NoReturn:
     parser = argparse.ArgumentParser(prog="python -m sync", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the connector's settings file")
-    parser.add_argument(
-        "--to",
-        default="duckdb:///data/abandoned_carts.duckdb",
-        help="duckdb:///PATH, postgresql://USER@HOST/DATABASE, or a destination of dlt, such as "
-        "bigquery (default %(default)s)",
-    )
+    to = "duckdb:///PATH, postgresql://USER@HOST/DATABASE, or a destination of dlt"
+    parser.add_argument("--to", default="duckdb:///data/abandoned_carts.duckdb", help=to)
     parser.add_argument("--streams", default="", help="separated by commas (default: all)")
     parser.add_argument("--picture", type=Path, help="print tables, and draw them into this PNG")
     arguments = parser.parse_args()
@@ -70,8 +66,7 @@ def check_options(to: str, picture: Path | None = None) -> None:
     if not (duckdb or postgresql or other):
         raise SyncError(
             "TO must be duckdb:///PATH, postgresql://USER@HOST/DATABASE, or the name of a "
-            "destination of dlt, such as bigquery. In a password, write @ as %40, / as %2F, : as "
-            "%3A and % as %25."
+            "destination of dlt, such as bigquery. Percent-encode a password, such as @ as %40."
         )
     if picture and (picture.suffix.lower() != ".png" or other):
         raise SyncError("PICTURE must end in .png, and TO must be DuckDB or PostgreSQL.")
@@ -105,10 +100,7 @@ def _sync(
     with open_database(to, folder) as database:
         saved = database.saved_states(tables)
         if any(each["settings"] != settings for each in saved):
-            _warn(
-                "This database was written with other settings. Everything is read again and "
-                "merged. To remove the rows that only the old settings give, drop the tables."
-            )
+            _warn("The settings changed. Everything is read again, and old rows stay.")
         states = [json.loads(each["state"]) for each in saved if each["settings"] == settings]
         messages = connector.read([table.stream for table in tables], states)
         with _err.status("Reading") as status:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,7 +13,7 @@ from .__main__ import run
 
 _FOLDER = Path("demo")
 _SETTINGS, _DATABASE = _FOLDER / "config.json", _FOLDER / "abandoned_carts.duckdb"
-_CARTS, _CHANGED, _NEW = 300, 12, 5
+_CARTS = 300
 
 
 def main() -> int:
@@ -27,17 +26,24 @@ def main() -> int:
         os.environ.update(sandbox.environment)
         sandbox.carts = make_carts(_CARTS, first=first, last=now)
         sandbox.abandoned, sandbox.recovered = make_events(_CARTS * 4, first=first, last=now)
-        settings = {"start_date": f"{first:%Y-%m-%d}", "retargeting_window_days": 7}
-        _SETTINGS.write_text(json.dumps({**sandbox.config, **settings}))
+        settings = {**sandbox.config, "start_date": f"{first:%Y-%m-%d}"}
+        settings |= {"retargeting_window_days": 7, "snipcart_departed_carts": True}
+        _SETTINGS.write_text(json.dumps(settings))
         print(f"First sync of a made-up shop with {_CARTS} abandoned carts", flush=True)
         if code := run(_SETTINGS, f"duckdb:///{_DATABASE}"):
             return code
         now = sandbox.now() - timedelta(seconds=1)
-        dated = [cart for cart in sandbox.carts if cart.modified]
-        for cart in random.Random(1).sample(dated, _CHANGED):
+        carts = [cart for cart in sandbox.carts if cart.modified]
+        for cart in carts[:12]:
             cart.touch(now, "iso7")
-        sandbox.carts += make_carts(_NEW, _CARTS, now - timedelta(hours=1), now)
-        print(f"\nSecond sync, after {_CHANGED} carts changed and {_NEW} were added", flush=True)
+        for cart in carts[12:42]:
+            cart.complete(now)
+        for cart in carts[42:50]:
+            cart.delete()
+        sandbox.carts += make_carts(5, _CARTS, now - timedelta(hours=1), now)
+        print(
+            "\nSecond sync: 12 carts changed, 30 were bought, 8 were deleted, 5 are new", flush=True
+        )
         return run(_SETTINGS, f"duckdb:///{_DATABASE}", picture=_FOLDER / "abandoned_carts.png")
 
 

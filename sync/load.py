@@ -1,8 +1,7 @@
 """Rows and states into a database, by dlt.
 
-dlt gets the rows as Arrow tables with the columns of the stream's schema, so it guesses no types
-and converts no values. It creates the tables, merges by primary key, and saves each state in the
-same load as the rows that the state covers.
+dlt gets Arrow tables with the columns of the stream's schema, so it guesses no types. It merges by
+primary key, and saves each state in the same load as the rows that the state covers.
 """
 
 import contextlib

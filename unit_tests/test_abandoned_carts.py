@@ -180,6 +180,7 @@ class TestCheckpoints:
     @pytest.mark.parametrize(
         ("token", "failure", "calls"),
         [
+            *[(token, None, [None]) for token in (None, "", 5)],
             ("1", FailureType.system_error, ["1", None]),
             ("1", FailureType.transient_error, ["1", None]),
         ],
