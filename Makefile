@@ -20,7 +20,7 @@ help:
 	@echo "make test     run all tests"
 	@echo "make image    build the Docker image and try it against the sandbox"
 	@echo "make chaos    200 syncs on bad days (half an hour) [RUNS=20] [SEED=17]"
-	@echo "make bench    measure speed and memory: benchmarks/RESULTS.md (seven minutes)"
+	@echo "make bench    measure speed and memory: benchmarks/RESULTS.md (eight minutes)"
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"

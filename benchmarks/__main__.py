@@ -1,26 +1,29 @@
-"""`make bench`: the connector beside a bare loop and Airbyte's low-code, on the same API.
+"""`make bench`: the connector, a bare loop and Airbyte's low-code read the same two APIs.
 
-The programs run in turns, as processes. What is found is printed, and kept in RESULTS.md and
-results.png.
+The programs take turns, each as a process of its own. The results are printed, and written to
+RESULTS.md and results.png.
 """
 
 import platform
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from time import process_time
+from timeit import timeit
 
 from .programs import (
     BOTH,
+    CAP,
     CARTS,
     PROJECT,
     PYTHON,
-    STATS,
-    Usage,
     bare,
     connector,
     low_code,
@@ -30,204 +33,206 @@ from .programs import (
 )
 
 _RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
-_PLOT = PROJECT / "benchmarks" / "results.png"
+_PICTURE = PROJECT / "benchmarks" / "results.png"
 
 _CARTS = 20_000
-_DELAY = 0.15  # seconds an answer, where waiting is what is measured
-_SIZES = (5_000, 20_000, 50_000, 100_000)  # carts in the plot
-_FORMS = ("iso0", "iso2", "iso3", "iso7", "no offset", "offset", "seconds", "seconds as text")
-_BARE, _CONNECTOR, _LOW_CODE = "bare loop", "connector", "low-code"
-
-_NOTES = """## Where the time goes
-
-By processes that did only the first of these steps, of some 45 µs of CPU a cart: asking and
-receiving 11; JSON 10; dates 3; which carts to pass on 1; the engine's two threads and its messages
-12; messages into text 6; output 3. A start-up is the import of airbyte_cdk, of which start.py takes
-half away, and 0.05 s of our own; by just a start-up the two waits are behind the bare client.
-
-## What would be faster than the bare loop
-
-To cut a page into carts without reading them, and to pass on as bytes those whose dates need no
-change, took 8 µs a cart in a sketch with msgspec, where orjson in and out takes 13: with asking and
-receiving about 20, 0.7 of the bare loop. It would need one more dependency; RECORD lines written
-past the CDK, which takes mappings only, and so the record counts of the states and the statuses by
-code of our own; and a second way for carts that need a change, with the same result down to fields
-that are null, which the CDK leaves out. That is most of what the CDK is here for, so it was left.
-"""
-
-Usages = dict[str, list[Usage]]
+_FEW, _MANY = 5_000, 100_000  # carts, where memory is measured
+_DELAY = 0.15  # seconds per response, where waiting is measured
+_BARE, _CONNECTOR = "bare loop", "connector"
+_REST = "the rest: selection, engine, output"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. `ratio` is that of the connector to what it stands beside."""
+    """A line of the table. The goal is for the ratio of the connector to the baseline."""
 
     what: str
-    beside: str
-    base: float
-    ours: float
-    low_code: float | None
+    baseline: str
+    figures: list[float]  # of the baseline, the connector and, if it was measured, low-code
     unit: str
-    goal: float | None = None
+    goal: float
 
     def __str__(self) -> str:
-        other = "" if self.low_code is None else f"{self.low_code:.3g} {self.unit}"
-        goal = "" if self.goal is None else f"{self.goal:.2f}"
+        base, ours, *other = (f"{figure:.3g} {self.unit}" for figure in self.figures)
+        ratio = self.figures[1] / self.figures[0]
         return (
-            f"| {self.what} | {self.beside}: {self.base:.3g} {self.unit} | {self.ours:.3g} "
-            f"{self.unit} | {other} | **{self.ours / self.base:.2f}** | {goal} |"
+            f"| {self.what} | {self.baseline}: {base} | {ours} | {''.join(other)} "
+            f"| **{ratio:.2f}** | {self.goal:.2f} |"
         )
 
 
-def measure_cpu(folder: Path, what: str, forms: Sequence[str], goal: float | None) -> Row:
-    """Find the CPU that a cart takes, without that of an empty list."""
+def measure_cpu(folder: Path) -> list[Row]:
+    """Measure the CPU time per cart. The CPU time for an empty list is subtracted."""
     with serving(0) as url:
-        empty = _read_in_turns(folder, url, CARTS, rounds=5)
-    with serving(_CARTS, forms=forms) as url:
-        full = _read_in_turns(folder, url, CARTS, rounds=9, lines=_CARTS)
-    base, ours, low_code = (
-        (_median(full[name], "cpu") - _median(empty[name], "cpu")) / _CARTS * 1e6
-        for name in (_BARE, _CONNECTOR, _LOW_CODE)
-    )
-    return Row(what, _BARE, base, ours, low_code, "µs", goal)
-
-
-def measure_waiting(folder: Path, what: str, streams: Sequence[str], days: int) -> Row:
-    """Find the time of a sync whose answers take a while."""
-    with serving(2_000, _DELAY) as url:
-        usages = _read_in_turns(folder, url, streams, rounds=3, lines=days, days=days)
-    base, ours, low_code = (
-        _median(usages[name], "wall") for name in (_BARE, _CONNECTOR, _LOW_CODE)
-    )
-    return Row(what, _BARE, base, ours, low_code, "s", 1.12)
-
-
-def measure_starts(folder: Path) -> list[Row]:
-    """Find the time of the commands that read nothing."""
-    commands = {"import": [PYTHON, "-c", "import airbyte_cdk"]}
-    with serving(0) as url:
-        settings = settings_files(folder, url)
-        commands["spec"] = connector("spec")
-        commands["check"] = connector("check", *settings)
-        commands["discover"] = connector("discover", *settings)
-        commands[_LOW_CODE] = low_code("check", *settings)
-        usages = _run_in_turns(commands, url, rounds=7)
-    walls = {name: _median(usages[name], "wall") for name in commands}
-    return [
-        Row(
-            f"time of `{name}`",
-            "`import airbyte_cdk`",
-            walls["import"],
-            walls[name],
-            walls[_LOW_CODE] if name == "check" else None,
-            "s",
-            0.65,
-        )
-        for name in ("spec", "check", "discover")
-    ]
-
-
-def measure_sizes(folder: Path) -> dict[int, Usages]:
-    """Find what lists of several sizes take, by their number of carts."""
-    found = {}
-    for carts in _SIZES:
-        with serving(carts) as url:
-            found[carts] = _read_in_turns(folder, url, CARTS, rounds=3, lines=carts)
-    return found
-
-
-def measure_memory(folder: Path, sizes: dict[int, Usages]) -> list[Row]:
-    """Compare the peak memory of a long list, and of a slow reader, with that of a short list."""
-    first, *_, last = _SIZES
+        empty = _read_in_turns("cpu", folder, url, 50, rounds=5)
+    rows = []
     with serving(_CARTS) as url:
-        command = connector("read", *settings_files(folder, url, CARTS))
-        slow = run(command, url, _CARTS, slowly=True).memory
-    peak, other = (
-        {size: _median(sizes[size][name], "memory") for size in _SIZES}
-        for name in (_CONNECTOR, _LOW_CODE)
-    )
-    beside = f"{first:,} carts"
+        for size in (50, CAP):
+            full = _read_in_turns("cpu", folder, url, size, rounds=7, lines=_CARTS)
+            costs = [(cpu - least) / _CARTS * 1e6 for cpu, least in zip(full, empty, strict=True)]
+            rows.append(Row(f"CPU per cart, {size} carts per page", _BARE, costs, "µs", 1.7))
+    return rows
+
+
+def measure_waiting(folder: Path) -> list[Row]:
+    """Measure the time of syncs from a service that takes a while to respond."""
+    with serving(_CARTS, _DELAY) as url:
+        settings = settings_files(folder, url, CARTS)
+        command = connector("read", *settings)
+        ours = median(run(command, url, _CARTS).wall for _ in range(3))
+        commands = (bare(20), low_code("read", *settings))
+        with ThreadPoolExecutor() as pool:  # almost all of their time is waiting
+            base, other = pool.map(lambda command: run(command, url, _CARTS).wall, commands)
+    with serving(2_000, _DELAY) as url:
+        both = _read_in_turns("wall", folder, url, 50, windows=122, rounds=3, lines=2_122)
+    what = f"{_CARTS:,} carts, 150 ms per response"
     return [
-        Row(f"memory, {last:,} carts", beside, peak[first], peak[last], other[last], "MB", 1.10),
-        Row("memory, a reader of 1,000 carts/s", beside, peak[first], slow, None, "MB", 1.25),
+        Row(what, _BARE, [base, ours, other], "s", 0.25),
+        Row("both streams, 150 ms per response", f"parallel {_BARE}", both, "s", 1.12),
     ]
+
+
+def measure_start(folder: Path) -> Row:
+    """Measure the time of a command that does everything but send requests."""
+    url = "http://127.0.0.1"  # ignore-https-check
+    settings = settings_files(folder, url)
+    commands = [
+        [PYTHON, "-c", "import airbyte_cdk"],
+        connector("discover", *settings),
+        low_code("discover", *settings),
+    ]
+    walls = _run_in_turns("wall", commands, url, rounds=7)
+    return Row("start-up (`discover`)", "`import airbyte_cdk`", walls, "s", 0.65)
+
+
+def measure_memory(folder: Path) -> list[Row]:
+    """Measure the peak memory of a long list, and of a slow reader, beside that of a short list."""
+
+    def peak(program: Callable[..., list[str]], carts: int, rounds: int, slowly: bool) -> float:
+        with serving(carts) as url:
+            command = program("read", *settings_files(folder, url, CARTS, page_size=CAP))
+            return median(run(command, url, carts, slowly=slowly).memory for _ in range(rounds))
+
+    few, many = (peak(connector, carts, 3, slowly=False) for carts in (_FEW, _MANY))
+    slow = peak(connector, _CARTS, 1, slowly=True)
+    other = peak(low_code, _MANY, 1, slowly=False)
+    beside = f"{_CONNECTOR}, {_FEW:,} carts"
+    return [
+        Row(f"memory, {_MANY:,} carts", beside, [few, many, other], "MB", 1.10),
+        Row("memory, reader of 1,000 carts/s", beside, [few, slow], "MB", 1.25),
+    ]
+
+
+def measure_steps() -> dict[str, float]:
+    """Measure the µs of CPU time per cart of the connector's steps, each alone."""
+    # Imported here, because a new process has the memory of this one until it runs its program.
+    import orjson  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+    from airbyte_cdk.entrypoint import AirbyteEntrypoint  # noqa: PLC0415
+    from airbyte_cdk.sources.utils import record_helper  # noqa: PLC0415
+
+    from source_abandoned_carts.snipcart import normalize_dates  # noqa: PLC0415
+
+    to_text = AirbyteEntrypoint.airbyte_message_to_string
+    to_message = partial(record_helper.stream_data_to_airbyte_message, "abandoned_carts")
+    with serving(50) as url, requests.Session() as session:
+        get = partial(session.get, f"{url}/api/carts/abandoned", params={"limit": 50})
+        body = get().content
+        carts = orjson.loads(body)["items"]
+        messages = [to_message(cart) for cart in carts]
+        steps: dict[str, Callable[[], object]] = {
+            "requests and responses": get,
+            "JSON into carts": lambda: orjson.loads(body),
+            "dates": lambda: [*map(normalize_dates, carts)],
+            "carts into messages": lambda: [*map(to_message, carts)],
+            "messages into text": lambda: [*map(to_text, messages)],
+        }
+        return {
+            name: timeit(step, timer=process_time, number=200) / 200 / 50 * 1e6
+            for name, step in steps.items()
+        }
 
 
 def _read_in_turns(
-    folder: Path, url: str, streams: Sequence[str], *, rounds: int, lines: int = 0, days: int = 60
-) -> Usages:
-    settings = settings_files(folder, url, streams, days)
-    commands = {
-        _BARE: bare(streams, days),
-        _CONNECTOR: connector("read", *settings),
-        _LOW_CODE: low_code("read", *settings),
-    }
-    return _run_in_turns(commands, url, rounds, lines)
+    what: str, folder: Path, url: str, size: int, *, rounds: int, lines: int = 0, windows: int = 0
+) -> list[float]:
+    streams = BOTH if windows else CARTS
+    settings = settings_files(folder, url, streams, windows or 60, size)
+    commands = [bare(size, windows), connector("read", *settings), low_code("read", *settings)]
+    return _run_in_turns(what, commands, url, rounds, lines)
 
 
-def _run_in_turns(commands: dict[str, list[str]], url: str, rounds: int, lines: int = 0) -> Usages:
-    found: Usages = {name: [] for name in commands}
+def _run_in_turns(
+    what: str, commands: list[list[str]], url: str, rounds: int, lines: int = 0
+) -> list[float]:
+    """Return the median of each command. The last, low-code, is slow: it runs in few rounds."""
+    found: list[list[float]] = [[] for _ in commands]
     for number in range(rounds):
-        for name, command in commands.items():
-            if name != _LOW_CODE or number % 3 == 0:  # it takes as long as all the others
-                found[name].append(run(command, url, lines))
-    return found
+        for figures, command in zip(found, commands, strict=True):
+            if command is not commands[-1] or number % 4 == 0:
+                figures.append(getattr(run(command, url, lines), what))
+    return [median(figures) for figures in found]
 
 
-def _median(usages: list[Usage], what: str) -> float:
-    return float(median(getattr(usage, what) for usage in usages))
-
-
-def write_results(rows: list[Row]) -> str:
-    """Give the page of the results."""
+def write_results(rows: list[Row], steps: dict[str, float]) -> str:
+    """Return the text of RESULTS.md."""
     table = "\n".join(map(str, rows))
-    return f"""# How fast, and how much memory
+    rest = rows[0].figures[1] - sum(steps.values())
+    parts = (f"| {name} | {figure:.1f} µs |" for name, figure in {**steps, _REST: rest}.items())
+    step_table = "\n".join(parts)
+    return f"""# Speed and memory
 
-`make bench` has written this page, on {datetime.now(timezone.utc):%Y-%m-%d} at commit
-{_commit()}, on {_machine()}.
-
-| | beside | connector | low-code | ratio | goal |
+| | baseline | connector | low-code | ratio | goal |
 |---|---|---|---|---|---|
 {table}
 
-![Time and memory by the number of carts](results.png)
+![The connector, the baseline and low-code](results.png)
 
-- **bare loop**: `requests` and `orjson` in twenty lines (bare.py), which do nothing but ask, read
-  the JSON and print RECORD lines; eight threads for the statistics. **low-code**: Airbyte's own
-  engine with manifest.yaml. Both read what the connector reads, and change no dates.
-- **ratio**: the connector to what stands beside it. Absolute figures are this machine's.
-- Carts of 3.5 KB come in pages of 50, with dates as the API's document shows them, except in the
-  line that says otherwise. The server (server.py) has its answers ready.
-- The programs run in turns, and their output goes through a pipe to a reader that counts it. Each
-  figure is a median: of 9 runs for CPU (low-code 3), 7 for start-up (3), 3 for the rest (1). CPU
-  (user and system) and peak memory are those that the operating system counts for the process; an
-  empty list's CPU is taken off. The slow reader takes {_CARTS:,} carts, once.
+## How it was measured
 
-{_NOTES}"""
+`make bench` wrote this page on {datetime.now(timezone.utc):%Y-%m-%d} at commit {_commit()}, on
+{_machine()}.
+
+- **bare loop**: plain Python with `requests` and `orjson` (bare.py). It parses the JSON, writes
+  RECORD lines through a buffer of 64 KB, and requests statistics in eight threads.
+- **low-code**: Airbyte's low-code engine with manifest.yaml. Both read what the connector reads.
+- **ratio**: the connector's figure divided by the baseline's.
+- The server (server.py) prepares its carts of 3.5 KB and honours `limit` up to {CAP}.
+- **{_CARTS:,} carts, 150 ms per response**: the connector adapts its page size, as it does by
+  default. The others use the API's default of 20 carts per page.
+- **both streams**: 2,000 carts, 50 per page, and 122 windows. **memory**: {CAP} carts per page.
+- The operating system counts CPU time (user and system) and peak memory of the program's process.
+  The CPU time of a sync without carts is subtracted.
+- The programs take turns and write into a pipe. A figure is the median of 7 runs (CPU, start-up)
+  or 3; for low-code, of 2 or 1. The long wait of the bare loop and the slow reader run once.
+
+## Where the time goes
+
+CPU time per cart in the connector with 50 carts per page. Each step was measured alone.
+
+| step | CPU |
+|---|---|
+{step_table}
+"""
 
 
-def draw(sizes: dict[int, Usages]) -> None:
-    """Write the plot: time and memory by the number of carts."""
-    # Not before all is measured: a process counts its parent's memory as its own until it begins.
+def draw(rows: list[Row]) -> None:
+    """Draw the rows with low-code."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(11, 4.5), layout="constrained", facecolor="white")
-    figure.suptitle(f"Reading abandoned carts, commit {_commit()}", x=0.01, ha="left")
-    figure.supxlabel(_machine(), fontsize=8, color="#666666")
-    for axis, what, title in zip(
-        figure.subplots(1, 2), ("wall", "memory"), ("seconds", "MB at the peak"), strict=True
-    ):
-        colors = {_LOW_CODE: "#e08e45", _CONNECTOR: "#2f6f8f", _BARE: "#8c8c8c"}
-        for name, color in colors.items():
-            figures = [_median(sizes[size][name], what) for size in _SIZES]
-            axis.plot(_SIZES, figures, color=color, marker="o", label=name)
-        axis.set_title(title, loc="left", fontsize=11)
-        axis.set_xlabel("carts")
-        axis.set_xticks(_SIZES, [f"{size:,}" for size in _SIZES])
-        axis.set_ylim(bottom=0)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False)
-    figure.savefig(_PLOT, dpi=110)
+    figure.supxlabel(f"Commit {_commit()}, {_machine()}", fontsize=8, color="#666666")
+    compared = [row for row in rows if len(row.figures) == 3]
+    for axis, row in zip(figure.subplots(2, 3).flat, compared, strict=True):
+        names = (row.baseline.replace("`", ""), _CONNECTOR, "low-code")
+        bars = axis.barh(names, row.figures, color=("#8c8c8c", "#2f6f8f", "#e08e45"))
+        axis.bar_label(bars, fmt=f"{{:.3g}} {row.unit}", padding=3)
+        axis.set_title(row.what.replace("`", ""), loc="left", fontsize=10)
+        axis.invert_yaxis()
+        axis.margins(x=0.25)
+        axis.spines[["top", "right", "bottom"]].set_visible(False)
+        axis.set_xticks([])
+    figure.savefig(_PICTURE, dpi=110)
 
 
 def _commit() -> str:
@@ -251,25 +256,16 @@ def _machine() -> str:
 
 def main() -> None:
     """Measure, print, and write the results."""
-    rows: list[Row] = []
-
-    def told(*more: Row) -> None:
-        for row in more:
-            print(row, flush=True)
-        rows.extend(more)
-
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        told(measure_cpu(folder, "CPU of a cart", (), 1.7))
-        told(measure_cpu(folder, "CPU of a cart, dates in all forms", _FORMS, None))
-        told(measure_waiting(folder, "time of 40 pages and 122 windows at 150 ms", BOTH, 122))
-        told(measure_waiting(folder, "time of 365 windows at 150 ms", STATS, 365))
-        told(*measure_starts(folder))
-        sizes = measure_sizes(folder)
-        told(*measure_memory(folder, sizes))
-    _RESULTS.write_text(write_results(rows))
-    draw(sizes)
-    print(f"\nWritten to {_RESULTS.relative_to(PROJECT)} and {_PLOT.relative_to(PROJECT)}.")
+        rows = measure_cpu(folder)
+        rows += measure_waiting(folder)
+        rows.append(measure_start(folder))
+        rows += measure_memory(folder)
+    page = write_results(rows, measure_steps())
+    draw(rows)
+    _RESULTS.write_text(page)
+    print(page)
 
 
 if __name__ == "__main__":

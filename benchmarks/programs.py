@@ -1,4 +1,4 @@
-"""The programs that are compared, as commands, and what the operating system counts of a run."""
+"""The programs that are compared, as commands, and what a run of them uses."""
 
 import json
 import os
@@ -15,10 +15,11 @@ PROJECT = Path(__file__).parent.parent
 _BIN = PROJECT / ".venv" / "bin"
 PYTHON = str(_BIN / "python")
 
-CARTS, STATS = ("abandoned_carts",), ("cart_stats",)
-BOTH = CARTS + STATS
+CARTS = ("abandoned_carts",)
+BOTH = (*CARTS, "cart_stats")
+CAP = 500  # carts per page that the server returns, and the most that the connector requests
 
-# Stands for a destination that takes 1,000 records a second.
+# A destination that takes 1,000 records per second.
 _SLOW_READER = """
 import sys, time
 number = 0
@@ -31,7 +32,7 @@ print(number)
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process took: seconds until its end, seconds of CPU, MB at the peak."""
+    """What a process used: seconds from start to end, seconds of CPU, MB of memory at the peak."""
 
     wall: float
     cpu: float
@@ -39,9 +40,9 @@ class Usage:
 
 
 @contextmanager
-def serving(carts: int, delay: float = 0, forms: Sequence[str] = ()) -> Iterator[str]:
-    """Serve so many carts and give the address; see benchmarks.server."""
-    command = [PYTHON, "-m", "benchmarks.server", str(carts), str(delay), *forms]
+def serving(carts: int, delay: float = 0) -> Iterator[str]:
+    """Run benchmarks.server with so many carts, and yield its address."""
+    command = [PYTHON, "-m", "benchmarks.server", str(carts), str(delay), str(CAP)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -51,7 +52,7 @@ def serving(carts: int, delay: float = 0, forms: Sequence[str] = ()) -> Iterator
 
 
 def run(command: Sequence[str], url: str = "", lines: int = 0, *, slowly: bool = False) -> Usage:
-    """Run a program whose output is at least so many lines, and goes through a pipe."""
+    """Run a program with its output in a pipe; exit unless it writes at least so many lines."""
     environment = {
         **os.environ,
         "URL": url,
@@ -65,7 +66,7 @@ def run(command: Sequence[str], url: str = "", lines: int = 0, *, slowly: bool =
         subprocess.Popen(reader, stdin=process.stdout, stdout=subprocess.PIPE) as counting,
     ):
         assert process.stdout is not None
-        process.stdout.close()  # it is the reader's now
+        process.stdout.close()  # only the reader uses it
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -75,39 +76,44 @@ def run(command: Sequence[str], url: str = "", lines: int = 0, *, slowly: bool =
     return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def bare(streams: Sequence[str], days: int) -> list[str]:
-    """The loop of benchmarks.bare."""
-    what = "both" if len(streams) > 1 else streams[0]
-    return [PYTHON, "-m", "benchmarks.bare", what, str(days)]
+def bare(page_size: int, windows: int = 0) -> list[str]:
+    """Return the command of benchmarks.bare."""
+    return [PYTHON, "-m", "benchmarks.bare", str(page_size), str(windows)]
 
 
 def connector(command: str, *settings: str) -> list[str]:
-    """This project's command; `settings` is what `settings_files` gives."""
+    """Return a command of this project; `settings` comes from `settings_files`."""
     return [str(_BIN / "source-abandoned-carts"), command, *settings]
 
 
 def low_code(command: str, *settings: str) -> list[str]:
-    """Airbyte's low-code with benchmarks/manifest.yaml."""
+    """Return a command of Airbyte's low-code with benchmarks/manifest.yaml."""
     manifest = str(PROJECT / "benchmarks" / "manifest.yaml")
     runner = str(_BIN / "source-declarative-manifest")
     return [runner, command, *settings, "--manifest-path", manifest]
 
 
 def settings_files(
-    folder: Path, url: str, streams: Sequence[str] = (), days: int = 60
+    folder: Path,
+    url: str,
+    streams: Sequence[str] = (),
+    days: int = 60,
+    page_size: int | None = None,
 ) -> list[str]:
-    """Write settings, and a catalog of the streams if there are any; give the arguments for them.
+    """Write a configuration, and a catalog if there are streams; return the arguments for them.
 
-    Statistics are to be read by days, from so many days ago.
+    Statistics are read in windows of one day, from so many days ago.
     """
     first = datetime.now(timezone.utc) - timedelta(days=days - 1)
-    config = {
+    config: dict[str, str | int] = {
         "start_date": first.strftime("%Y-%m-%d"),
         "snipcart_api_key": "key",
         "retargeting_rest_key": "key",
         "retargeting_window_days": 1,
-        "url": url,  # for the low-code
+        "url": url,  # for low-code
     }
+    if page_size:
+        config["snipcart_page_size"] = page_size
     arguments = ["--config", _write(folder / "config.json", config)]
     if streams:
         catalog = {"streams": [_configured(name) for name in streams]}

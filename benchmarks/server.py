@@ -1,50 +1,51 @@
-"""Both APIs from answers made beforehand, so that the server is not what is measured.
+"""Both APIs with responses made of prepared parts, so that the server is not what is measured.
 
-`python -m benchmarks.server CARTS DELAY [FORM …]` prints its port and serves until it is ended:
-50 carts of 3.5 KB a page, changed in the last two months, each answer DELAY seconds after its
-request. Dates come in these of sandbox.data.FORMS, or as the API's document shows them.
+`python -m benchmarks.server CARTS DELAY CAP` prints its port and serves until it is stopped.
+It lists so many carts of 3.5 KB, modified in the last 50 days. A page holds as many carts as
+`limit` requests, at most CAP. Each response is sent DELAY seconds after its request.
 """
 
 import asyncio
 import json
 import re
 import sys
-from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
 
 from sandbox.data import make_carts
 
-PAGE = 50
+_DEFAULT_LIMIT = 20  # the API's own
 _CART_BYTES = 3_500
-_PAGES_MADE = 20  # the list goes round in them
-_TOKEN = "00000000-0000-4000-8000-000000000000"
+_CARTS_MADE = 1_000  # the list repeats them, with other tokens
+_TOKEN = "00000000-0000-4000-8000-%012d"
 _STATS = b'{"status":"success","data":{"abandoned":12,"recovered":3}}'
 
 
-def make_pages(forms: Sequence[str]) -> list[list[bytes]]:
-    """Give the carts of some pages, each as its parts: between two belongs a cart's token."""
-    documents = []
+def prepare_carts() -> list[tuple[bytes, bytes]]:
+    """Return carts as JSON: what precedes the number in a cart's token, and what follows it."""
+    parts = []
     now = datetime.now(timezone.utc)
-    made = 2 * PAGE * _PAGES_MADE
-    for cart in make_carts(made, first=now - timedelta(days=60), last=now, forms=forms):
+    first = now - timedelta(days=50)  # after every start date in `settings_files`
+    # Twice as many as needed, because some are left out.
+    for cart in make_carts(2 * _CARTS_MADE, first=first, last=now, forms=["iso3"]):
         text = json.dumps(cart.document, ensure_ascii=False)
         if re.search("[\ud800-\udfff]", text):
-            continue  # half emoji: few shops have them, and orjson does not read them
+            continue  # orjson does not read unpaired surrogates, which few shops have
         cart.document["userAgent"] += "x" * max(0, _CART_BYTES - len(text.encode()))
         cart.document["token"] = _TOKEN
-        documents.append(json.dumps(cart.document, ensure_ascii=False))
-    return [
-        ",".join(documents[start : start + PAGE]).encode().split(_TOKEN.encode())
-        for start in range(0, PAGE * _PAGES_MADE, PAGE)
-    ]
+        before, _, after = json.dumps(cart.document, ensure_ascii=False).partition("%012d")
+        parts.append((before.encode(), after.encode()))
+    return parts[:_CARTS_MADE]
 
 
 class _Server(asyncio.Protocol):
-    def __init__(self, pages: list[list[bytes]], carts: int, delay: float) -> None:
-        self._pages = pages
+    def __init__(
+        self, parts: list[tuple[bytes, bytes]], carts: int, delay: float, cap: int
+    ) -> None:
+        self._parts = parts
         self._carts = carts
         self._delay = delay
+        self._cap = cap
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -55,9 +56,9 @@ class _Server(asyncio.Protocol):
         *requests, self._received = (self._received + data).split(b"\r\n\r\n")
         for request in requests:
             line = request.split(b"\r\n", 1)[0]
-            asyncio.get_running_loop().call_later(self._delay, self._answer, line)
+            asyncio.get_running_loop().call_later(self._delay, self._respond, line)
 
-    def _answer(self, line: bytes) -> None:
+    def _respond(self, line: bytes) -> None:
         body = _STATS if b"shopping-carts" in line else self._page(line)
         head = (
             f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\n"
@@ -66,29 +67,27 @@ class _Server(asyncio.Protocol):
         self._transport.write(head.encode() + body)
 
     def _page(self, line: bytes) -> bytes:
-        token = re.search(rb"continuationToken=(\d+)", line)
-        start = int(token[1]) if token else 0
-        following = start + PAGE
-        first, *others = self._pages[start // PAGE % len(self._pages)]
-        tokens = range(start, min(following, self._carts))
-        carts = b"".join(
-            b"00000000-0000-4000-8000-%012d%b" % item for item in zip(tokens, others, strict=False)
-        )
-        carts = first + carts if tokens else b""
-        more = b"true" if following < self._carts else b"false"
+        params = dict(re.findall(rb"(limit|continuationToken)=(\d+)", line))
+        start = int(params.get(b"continuationToken", 0))
+        end = min(start + min(int(params.get(b"limit", _DEFAULT_LIMIT)), self._cap), self._carts)
+        carts = []
+        for number in range(start, end):
+            before, after = self._parts[number % _CARTS_MADE]
+            carts.append(b"%b%012d%b" % (before, number, after))
+        more = b"true" if end < self._carts else b"false"
         return b'{"items":[%b],"hasMoreResults":%b,"continuationToken":"%d"}' % (
-            carts, more, following,
+            b",".join(carts), more, end,
         )  # fmt: skip
 
 
-async def serve(carts: int, delay: float, forms: Sequence[str]) -> None:
-    """Serve that many carts, a multiple of PAGE."""
-    pages = make_pages(forms)
+async def serve(carts: int, delay: float, cap: int) -> None:
+    """Serve a list of so many carts."""
+    parts = prepare_carts()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Server(pages, carts, delay), "127.0.0.1")
+    server = await loop.create_server(lambda: _Server(parts, carts, delay, cap), "127.0.0.1")
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:] or ("iso3",)))
+    asyncio.run(serve(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])))
