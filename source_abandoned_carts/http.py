@@ -84,8 +84,7 @@ class Client(Service):
                 if attempt == self._policy.attempts:
                     error.message = f"{error.message} Try again later: {attempt} attempts failed."
                     raise
-                # With jitter, so that parallel requests drift apart.
-                seconds = 2 ** (attempt - 1) * random.uniform(1, 1.25)
+                seconds = 2 ** (attempt - 1) * random.uniform(1, 1.25)  # with jitter
                 if error.wait is not None:
                     seconds = min(error.wait, self._policy.max_retry_after)
                 logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")

@@ -1,8 +1,4 @@
-"""Convert the dates of the APIs to RFC 3339 in UTC, and compare them as instants.
-
-Snipcart's document shows ISO 8601 with two or three fraction digits. Carts were also seen with none
-or seven, and with Unix seconds as a number or a text.
-"""
+"""Convert the dates of the APIs to RFC 3339 in UTC, and compare them as instants."""
 
 import re
 from datetime import datetime, timezone
