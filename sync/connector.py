@@ -12,7 +12,7 @@ from typing import Any
 _COMMAND = Path(sys.executable).parent / "source-abandoned-carts"
 
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON; PostgreSQL cannot hold it
-_SHOWN = re.compile("Retrying in |^Requests go to ")  # in log lines that are not warnings
+_SHOWN = "Retrying in "  # in log lines that are not warnings
 
 
 class SyncError(Exception):
@@ -73,7 +73,7 @@ class Connector:
                         break  # the connector was killed while it wrote
                     match json.loads(_NUL.sub(rb"\1\\ufffd", line)):
                         case {"log": {"level": level, "message": text}}:
-                            if level == "WARN" or _SHOWN.search(text):
+                            if level == "WARN" or _SHOWN in text:
                                 self._warn(text)
                         case {"trace": {"error": {"message": text} as error}}:
                             stream = error.get("stream_descriptor") or {}
