@@ -250,7 +250,7 @@ def test_every_state_covers_the_records_before_it(make_sandbox, lead_to):
     sandbox: Sandbox = make_sandbox(2200)
     connector = lead_to(sandbox)
     output = connector.read({**sandbox.config, "snipcart_page_size": 100}, STREAM)
-    assert len(output.states(STREAM)) == 3
+    assert len(output.states(STREAM)) == 4
     seen: set[str] = set()
     for message in output.messages:
         if message["type"] == "RECORD":

@@ -24,7 +24,7 @@ from .timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
 logger = logging.getLogger("airbyte.abandoned_carts")
 
 _LISTING_DELAY = 3_600  # seconds, within which a cart appears on the list after its modification
-_CARTS_BETWEEN_STATES = 1_000
+_CARTS_BETWEEN_STATES = 500  # at least, and at most 1,000 with the largest pages
 _PAGES_BETWEEN_STATES = 20
 
 
@@ -89,9 +89,7 @@ class AbandonedCarts:
             state = replace(state, scan_newest=newest, scan_token=page.next_token or "")
             unsaved_carts += len(page.carts)
             unsaved_pages += 1
-            # A further page like this one would exceed the number of carts.
-            is_due = unsaved_carts + len(page.carts) > _CARTS_BETWEEN_STATES
-            is_due = is_due or unsaved_pages == _PAGES_BETWEEN_STATES
+            is_due = unsaved_carts > _CARTS_BETWEEN_STATES or unsaved_pages == _PAGES_BETWEEN_STATES
             # A narrow scan is short, and a full refresh starts over: neither is resumed.
             if is_due and page.next_token and is_full and saved is not None:
                 yield self._write(state)
