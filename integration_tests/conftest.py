@@ -1,5 +1,6 @@
 """Runs the installed command as a process against a sandbox on loopback."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import pytest
 
 from sandbox import Sandbox
 
-from .forks import EXECUTABLE, SHORTENED_SLEEP, ForkServer, Process
+from .forks import EXECUTABLE, ForkServer, Process
 
 HERE = Path(__file__).parent
+Messages = list[dict[str, Any]]
 
 
 @dataclass
@@ -27,28 +30,22 @@ class Output:
     code: int
     text: str
     waits: list[float]
-    """The seconds of each time.sleep, where sleeping was shortened."""
+    """How long it would have slept each time; a forked command sleeps for a hundredth of that."""
 
     @property
-    def messages(self) -> list[dict[str, Any]]:
+    def messages(self) -> Messages:
         return [json.loads(line) for line in self.text.removesuffix("\n").split("\n") if self.text]
 
-    def of(self, kind: str) -> list[dict[str, Any]]:
+    def of(self, kind: str) -> Messages:
         return [message for message in self.messages if message["type"] == kind]
 
-    def records(self, stream: str) -> list[dict[str, Any]]:
-        return [
-            message["record"]["data"]
-            for message in self.of("RECORD")
-            if message["record"]["stream"] == stream
-        ]
+    def records(self, stream: str) -> Messages:
+        records = [message["record"] for message in self.of("RECORD")]
+        return [record["data"] for record in records if record["stream"] == stream]
 
-    def states(self, stream: str) -> list[dict[str, Any]]:
-        return [
-            message["state"]["stream"]["stream_state"]
-            for message in self.of("STATE")
-            if message["state"]["stream"]["stream_descriptor"]["name"] == stream
-        ]
+    def states(self, stream: str) -> Messages:
+        states = [message["state"]["stream"] for message in self.of("STATE")]
+        return [s["stream_state"] for s in states if s["stream_descriptor"]["name"] == stream]
 
     @property
     def status(self) -> dict[str, Any]:
@@ -57,20 +54,19 @@ class Output:
         return message["connectionStatus"]
 
     @property
-    def errors(self) -> list[dict[str, Any]]:
-        return [
-            message["trace"]["error"]
-            for message in self.of("TRACE")
-            if message["trace"]["type"] == "ERROR"
-        ]
+    def errors(self) -> Messages:
+        traces = [message["trace"] for message in self.of("TRACE")]
+        return [trace["error"] for trace in traces if trace["type"] == "ERROR"]
 
     def error(self, stream: str) -> dict[str, Any]:
         """The first error of a stream."""
-        return next(
-            error
-            for error in self.errors
-            if (error.get("stream_descriptor") or {}).get("name") == stream
-        )
+        descriptors = [(error.get("stream_descriptor") or {}, error) for error in self.errors]
+        return next(error for found, error in descriptors if found.get("name") == stream)
+
+    def statuses(self, stream: str) -> list[str]:
+        """STARTED, RUNNING, and COMPLETE or INCOMPLETE."""
+        traces = [message["trace"].get("stream_status") for message in self.of("TRACE")]
+        return [t["status"] for t in traces if t and t["stream_descriptor"]["name"] == stream]
 
     def logs(self, level: str) -> list[str]:
         return [m["log"]["message"] for m in self.of("LOG") if m["log"]["level"] == level]
@@ -86,11 +82,9 @@ class Connector:
         self._folder = folder
         self._waits = folder / "waits"
         self._forks = forks
-        self.environment = {**os.environ, **sandbox.environment}
+        self.environment = {**os.environ, **sandbox.environment, "WAITS": str(self._waits)}
 
-    def start(
-        self, *words: str, fast: bool = False, **files: Any
-    ) -> "Process | subprocess.Popen[str]":
+    def start(self, *words: str, **files: Any) -> "Process | subprocess.Popen[str]":
         """Start the command with words and files; a file is JSON, or text as it is."""
         arguments = list(words)
         for name, content in files.items():
@@ -98,132 +92,134 @@ class Connector:
                 path = self._folder / f"{name}.json"
                 path.write_text(content if isinstance(content, str) else json.dumps(content))
                 arguments += [f"--{name}", str(path)]
-        environment = dict(self.environment)
-        if fast:
-            self._waits.write_text("")
-            environment |= {"WAITS": str(self._waits), "PYTHONPATH": str(SHORTENED_SLEEP)}
+        self._waits.write_text("")
         if self._forks:
-            return self._forks.start(arguments, environment)
+            return self._forks.start(arguments, self.environment)
         return subprocess.Popen(
             [EXECUTABLE, *arguments],
-            env=environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             text=True,
         )
 
-    def run(self, *words: str, fast: bool = False, **files: Any) -> Output:
-        """Run a command to its end; `fast` shortens its sleep and tells how long it would be."""
-        process = self.start(*words, fast=fast, **files)
+    def run(self, *words: str, **files: Any) -> Output:
+        """Run a command to its end."""
+        process = self.start(*words, **files)
         text, _ = process.communicate(timeout=120)
-        waits = self._waits.read_text().split() if fast else []
-        return Output(process.returncode, text, [float(seconds) for seconds in waits])
+        assert process.returncode >= 0, f"ended by a signal, or after 120 seconds: {text}"
+        return Output(process.returncode, text, [float(w) for w in self._waits.read_text().split()])
 
     def read(
         self,
         config: dict[str, Any],
         *streams: str,
-        state: Any = None,
+        state: dict[str, Any] | None = None,
         mode: str = "incremental",
         options: tuple[str, ...] = (),
-        fast: bool = False,
     ) -> Output:
         """Read some streams; `state` maps a stream to its state."""
-        files = {"config": config, "catalog": catalog(*streams, mode=mode), "state": None}
-        if state is not None:
-            files["state"] = state_file(state)
-        return self.run("read", *options, fast=fast, **files)
+        states = None if state is None else state_file(state)
+        configured = catalog(*streams, mode=mode)
+        return self.run("read", *options, config=config, catalog=configured, state=states)
 
 
-def read_and_kill(
-    connector: Connector,
-    sandbox: Sandbox,
-    config: dict[str, Any],
-    stream: str,
-    *,
-    state: dict[str, Any] | None = None,
-    records: int,
-    requests: int,
-) -> list[dict[str, Any]]:
-    """Kill a read that has given so many records, while it waits after so many requests.
+class Shop:
+    """A sandbox, one stream of it, and a destination that merges by key across syncs."""
 
-    Gives the messages that came whole.
-    """
-    halted = threading.Event()
-    asked = itertools.count(1)
-    sandbox.before = lambda _: next(asked) > requests and halted.wait(30)
-    files = {"config": config, "catalog": catalog(stream), "state": None}
-    if state is not None:
-        files["state"] = state_file({stream: state})
-    process = connector.start("read", **files)
-    assert process.stdout is not None
-    lines: list[str] = []
-    while records:
-        lines.append(process.stdout.readline())
-        assert lines[-1], lines
-        records -= '"type":"RECORD"' in lines[-1]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    halted.set()
-    lines += process.stdout.readlines()
-    process.stdout.close()
-    sandbox.before = None
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    def __init__(
+        self, sandbox: Sandbox, connector: Connector, stream: str, **settings: Any
+    ) -> None:
+        self.sandbox = sandbox
+        self.connector = connector
+        self.stream = stream
+        self.config = {**sandbox.config, **settings}
+        self.state: dict[str, Any] = {}
+        self.table: dict[str, dict[str, Any]] = {}
+
+    def sync(self, code: int = 0, **settings: Any) -> Messages:
+        """Sync, and give the records; the sandbox's requests are those of this sync."""
+        self.sandbox.requests.clear()
+        config, state = {**self.config, **settings}, {self.stream: self.state}
+        self.output = self.connector.read(config, self.stream, state=state)
+        assert self.output.code == code, self.output.text
+        return self._merge(self.output.messages)
+
+    def sync_and_kill(self, *, records: int, requests: int) -> Messages:
+        """Kill a sync that has emitted so many records, while it waits after so many requests.
+
+        Gives the records that came whole.
+        """
+        halted = threading.Event()
+        numbers = itertools.count(1)
+        self.sandbox.before = lambda _: next(numbers) > requests and halted.wait(30)
+        state = state_file({self.stream: self.state})
+        process = self.connector.start(
+            "read", config=self.config, catalog=catalog(self.stream), state=state
+        )
+        assert process.stdout is not None
+        lines: list[str] = []
+        while records:
+            lines.append(process.stdout.readline())
+            assert lines[-1], lines
+            records -= '"type":"RECORD"' in lines[-1]
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        halted.set()
+        self.sandbox.before = None
+        with process.stdout:
+            lines += process.stdout.readlines()
+        return self._merge([json.loads(line) for line in lines if line.endswith("\n")])
+
+    def _merge(self, messages: Messages) -> Messages:
+        records = []
+        for message in messages:
+            if message["type"] == "RECORD":
+                records.append(record := message["record"]["data"])
+                self.table[record.get("token") or record["date_from"]] = record
+            elif message["type"] == "STATE":
+                self.state = message["state"]["stream"]["stream_state"]
+        return records
 
 
 def catalog(*streams: str, mode: str = "incremental") -> dict[str, Any]:
-    return {
-        "streams": [
-            {
-                "stream": {
-                    "name": name,
-                    "json_schema": {},
-                    "supported_sync_modes": ["full_refresh", "incremental"],
-                },
-                "sync_mode": mode,
-                "destination_sync_mode": "append",
-            }
-            for name in streams
-        ]
-    }
+    modes = {"sync_mode": mode, "destination_sync_mode": "append"}
+    supported = {"json_schema": {}, "supported_sync_modes": ["full_refresh", "incremental"]}
+    return {"streams": [{"stream": {"name": name, **supported}, **modes} for name in streams]}
 
 
-def state_file(states: dict[str, Any]) -> list[dict[str, Any]]:
+def state_file(states: dict[str, Any]) -> Messages:
     return [
-        {
-            "type": "STREAM",
-            "stream": {"stream_descriptor": {"name": name}, "stream_state": state},
-        }
+        {"type": "STREAM", "stream": {"stream_descriptor": {"name": name}, "stream_state": state}}
         for name, state in states.items()
     ]
 
 
-@pytest.fixture
-def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
-    running = []
-
-    def make(*arguments: Any, **options: Any) -> Sandbox:
-        sandbox = Sandbox(*arguments, **options)
-        running.append(sandbox.__enter__())
-        return sandbox
-
-    yield make
-    for sandbox in running:
-        sandbox.__exit__(None, None, None)
+def instant(text: str) -> datetime:
+    """Read RFC 3339 in UTC with any number of fraction digits, which Python 3.10 does not."""
+    assert text.endswith("Z")
+    whole, _, fraction = text[:-1].partition(".")
+    moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
 
 
 @pytest.fixture
-def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
+def make_sandbox() -> Iterator[Callable[[int], Sandbox]]:
+    with contextlib.ExitStack() as running:
+        yield lambda carts: running.enter_context(Sandbox(carts))
+
+
+@pytest.fixture
+def sandbox(make_sandbox: Callable[[int], Sandbox]) -> Sandbox:
     """A sandbox with few carts."""
     return make_sandbox(120)
 
 
 @pytest.fixture(scope="session")
 def forks() -> Iterator[ForkServer]:
-    server = ForkServer()
-    yield server
-    server.close()
+    with contextlib.closing(ForkServer()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -236,9 +232,3 @@ def connector(tmp_path: Path, sandbox: Sandbox, forks: ForkServer) -> Connector:
 def executable(tmp_path: Path, sandbox: Sandbox) -> Connector:
     """The same by the real executable: for start-up, signals, closed pipes and exit codes."""
     return Connector(tmp_path, sandbox, None)
-
-
-@pytest.fixture
-def lead_to(tmp_path: Path, forks: ForkServer) -> Callable[[Sandbox], Connector]:
-    """Make a connector that is led to a sandbox of the test's own."""
-    return lambda sandbox: Connector(tmp_path, sandbox, forks)

@@ -10,185 +10,113 @@ import pytest
 
 from sandbox import Fault
 
-from .conftest import read_and_kill
+from .conftest import Shop, instant
 
 STREAM = "cart_stats"
 DAY = 86_400
 
 
 def seconds(text: str) -> int:
-    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-    return int(moment.timestamp())
+    return int(instant(text).timestamp())
 
 
 def days_ago(days: int) -> str:
     return (datetime.now(timezone.utc) - timedelta(days=days)).strftime("%Y-%m-%d")
 
 
-def settings(sandbox: Any, days: int, window_days: int = 30, lookback: int = 0) -> dict[str, Any]:
-    return {
-        **sandbox.config,
-        "start_date": days_ago(days),
-        "retargeting_window_days": window_days,
-        "retargeting_lookback_days": lookback,
-    }
+@pytest.fixture
+def make_shop(sandbox, connector):
+    def make(days: int, window_days: int = 30, lookback: int = 0, time: str = "00:00:00") -> Shop:
+        return Shop(
+            sandbox, connector, STREAM, start_date=f"{days_ago(days)}T{time}Z",
+            retargeting_window_days=window_days, retargeting_lookback_days=lookback,
+        )  # fmt: skip
 
-
-@pytest.mark.parametrize("days", [1, 7, 30])
-def test_windows_cover_every_second_once(sandbox, connector, days):
-    config = settings(sandbox, 95, days)
-    start = f"{config['start_date']}T00:00:00Z"
-    config["start_date"] = start.replace("T00", "T17")
-    output = connector.read(config, STREAM)
-    windows = sorted(
-        (int(request.query["date_from"]), int(request.query["date_to"]))
-        for request in sandbox.to("retargeting")
-    )
-    assert windows[0][0] == seconds(start)
-    for (first, last), (following, _) in itertools.pairwise(windows):
-        assert (last, following) == (first + days * DAY - 1, last + 1)
-    assert abs(windows[-1][1] - time.time()) < 30
-    records = output.records(STREAM)
-    assert [(seconds(r["date_from"]), seconds(r["date_to"])) for r in records] == windows
-    states = output.states(STREAM)
-    assert len(states) == -(-len(windows) // 8)
-    assert states[-1] == {
-        "date_to": records[-1]["date_to"],
-        "window_days": days,
-        "start": start[:10],
-    }
-
-
-def test_counts_events_on_the_edges_of_windows_once(sandbox, connector):
-    start = seconds(f"{days_ago(65)}T00:00:00Z")
-    edges = [start + n * 30 * DAY + shift for n in (0, 1, 2) for shift in (-1, 0)]
-    sandbox.abandoned, sandbox.recovered = edges, edges[2:4]
-    records = connector.read(settings(sandbox, 65), STREAM).records(STREAM)
-    assert [record["abandoned"] for record in records] == [2, 2, 1]
-    assert [record["recovered"] for record in records] == [1, 1, 0]
-
-
-@pytest.mark.parametrize(("lookback", "windows"), [(0, 1), (45, 3)])
-def test_reads_the_running_window_and_the_lookback_again(sandbox, connector, lookback, windows):
-    config = settings(sandbox, 190, 30, lookback)
-    first = connector.read(config, STREAM)
-    sandbox.recovered.append(seconds(first.records(STREAM)[-2]["date_to"]))
-    second = connector.read(config, STREAM, state={STREAM: first.states(STREAM)[-1]})
-    again, before = second.records(STREAM), first.records(STREAM)[-windows:]
-    assert [r["date_from"] for r in again] == [r["date_from"] for r in before]
-    if windows > 1:
-        assert again[-2]["recovered"] == before[-2]["recovered"] + 1
-
-
-@pytest.mark.parametrize(
-    ("saved", "is_read_again"),
-    [({"window_days": 7}, True), ({"start": "2020-01-01"}, True), ({}, False)],
-)
-def test_other_windows_than_the_saved_ones_read_history_again(
-    sandbox, connector, saved, is_read_again
-):
-    state = {"date_to": f"{days_ago(1)}T00:00:00Z", **saved}
-    output = connector.read(settings(sandbox, 200), STREAM, state={STREAM: state})
-    assert len(output.records(STREAM)) == (7 if is_read_again else 1)
-
-
-def test_state_in_the_future_is_kept(sandbox, connector):
-    state = {"date_to": "2999-01-01T00:00:00Z", "window_days": 7, "start": "2024-01-01"}
-    output = connector.read(sandbox.config, STREAM, state={STREAM: state})
-    assert (output.code, output.of("RECORD"), output.states(STREAM)) == (0, [], [state])
-    full = connector.read(sandbox.config, STREAM, state={STREAM: state}, mode="full_refresh")
-    assert full.records(STREAM)[0]["date_from"] == "2024-01-01T00:00:00Z"
-    config = {**sandbox.config, "start_date": "2999-01-01"}
-    assert connector.read(config, STREAM).states(STREAM) == [{}]
+    return make
 
 
 @pytest.mark.parametrize("hours", [-3, 3])
-@pytest.mark.parametrize("days", [0, 40])
-def test_running_window_ends_at_the_services_clock(sandbox, connector, hours, days):
-    sandbox.clock_offset = hours * 3_600
-    config = settings(sandbox, days + 1)
-    for state in (None, {}):
-        output = connector.read(config, STREAM, state=state)
-        end = seconds(output.records(STREAM)[-1]["date_to"])
-        assert abs(end - sandbox.now().timestamp()) < 30
-    second = connector.read(config, STREAM, state={STREAM: output.states(STREAM)[-1]})
-    assert len(second.records(STREAM)) == 1
+def test_windows_count_every_second_once_up_to_the_services_time(make_shop, hours):
+    shop = make_shop(95, 7, time="17:00:00")
+    start = seconds(f"{shop.config['start_date'][:10]}T00:00:00Z")
+    edges = [start + 7 * DAY * n + shift for n in (0, 1, 2) for shift in (-1, 0)]
+    shop.sandbox.abandoned, shop.sandbox.recovered = edges, edges[2:4]
+    shop.sandbox.clock_offset = hours * 3_600
+    began = int(shop.sandbox.now().timestamp())
+    records = shop.sync()
+    ended = int(shop.sandbox.now().timestamp()) + 1
+    windows = [(seconds(record["date_from"]), seconds(record["date_to"])) for record in records]
+    assert windows == sorted(
+        (int(request.query["date_from"]), int(request.query["date_to"]))
+        for request in shop.sandbox.requests
+    )
+    assert windows[0][0] == start
+    for (first, last), (following, _) in itertools.pairwise(windows):
+        assert (last, following) == (first + 7 * DAY - 1, last + 1)
+    assert began <= windows[-1][1] <= ended
+    assert [record["abandoned"] for record in records[:4]] == [2, 2, 1, 0]
+    assert [record["recovered"] for record in records[:4]] == [1, 1, 0, 0]
+    assert len(shop.output.states(STREAM)) == 2  # behind the eighth window, and at the end
+    day, date_to = shop.config["start_date"][:10], records[-1]["date_to"]
+    assert shop.state == {"date_to": date_to, "window_days": 7, "start": day}
 
 
-def test_failing_window_ends_the_stream_and_the_next_sync_resumes_there(sandbox, connector):
-    config = settings(sandbox, 60, 1, lookback=30)
+def test_reads_the_running_window_and_the_lookback_again(make_shop):
+    shop = make_shop(190, lookback=45)
+    before = shop.sync()[-3:]
+    shop.sandbox.recovered.append(seconds(before[1]["date_to"]))
+    again = shop.sync()
+    assert [r["date_from"] for r in again] == [r["date_from"] for r in before]
+    assert again[1]["recovered"] == before[1]["recovered"] + 1
+
+
+def test_failing_window_ends_the_stream_and_the_next_sync_resumes_there(make_shop):
+    shop = make_shop(60, 1, lookback=30)
     bad = seconds(f"{days_ago(40)}T00:00:00Z")
     body = {"status": "error", "message": "Interval is greater than 30 days"}
-    sandbox.faults = [
-        Fault(
-            "status", "retargeting", 99, 400, body=body,
-            when=lambda request: int(request.query["date_from"]) == bad,
-        )
-    ]  # fmt: skip
-    first = connector.read(config, STREAM)
-    assert first.code == 1
-    assert "Interval is greater than 30 days" in first.error(STREAM)["message"]
-    assert len(first.records(STREAM)) == 20
-    state = first.states(STREAM)[-1]
-    assert seconds(state["reached"]) == bad - 4 * DAY - 1
-    sandbox.faults = []
-    second = connector.read(config, STREAM, state={STREAM: state})
-    assert len(second.records(STREAM)) == 61 - 16
-    assert "reached" not in second.states(STREAM)[-1]
+    is_bad = {"when": lambda request: int(request.query["date_from"]) == bad}
+    shop.sandbox.faults = [Fault("status", "retargeting", 99, 400, body=body, **is_bad)]
+    assert len(shop.sync(code=1)) == 20
+    assert "Interval is greater than 30 days" in shop.output.error(STREAM)["message"]
+    assert seconds(shop.state["reached"]) == bad - 4 * DAY - 1
+    shop.sandbox.faults = []
+    assert len(shop.sync()) == 61 - 16
+    assert "reached" not in shop.state
 
 
-def test_interrupted_syncs_reach_the_end(sandbox, connector):
-    config = settings(sandbox, 120, 1, lookback=60)
-    state, seen = None, set()
+def test_interrupted_syncs_reach_the_end(make_shop):
+    shop = make_shop(60, 1, lookback=60)
+    dates = [""]
     for _ in range(3):
-        messages = read_and_kill(
-            connector, sandbox, config, STREAM, state=state, records=9, requests=24
-        )
-        states = [m["state"]["stream"]["stream_state"] for m in messages if m["type"] == "STATE"]
-        assert [s["date_to"] for s in states] == sorted(s["date_to"] for s in states)
-        seen |= {m["record"]["data"]["date_from"] for m in messages if m["type"] == "RECORD"}
-        state = states[-1]
-        assert "reached" in state
-    output = connector.read(config, STREAM, state={STREAM: state})
-    assert len(output.records(STREAM)) <= 121 - 3 * 8
-    seen |= {record["date_from"] for record in output.records(STREAM)}
-    assert len(seen) == 121
+        shop.sync_and_kill(records=9, requests=24)
+        assert "reached" in shop.state
+        dates.append(shop.state["date_to"])
+    assert dates == sorted(dates)
+    assert len(shop.sync()) <= 61 - 3 * 8
+    assert len(shop.table) == 61
 
 
-def test_requests_eight_windows_at_once_and_emits_them_in_order(sandbox, connector):
-    lock, under_way, most = threading.Lock(), [0], [0]
-    answer = sandbox.answer
+def test_requests_eight_windows_at_once_and_emits_them_in_order(make_shop):
+    shop = make_shop(60, 1)
+    lock, eight, under_way, numbers = threading.Lock(), threading.Event(), set(), []
+    answer = shop.sandbox.answer
 
-    def slow(request: Any) -> Any:
+    def wait_for_eight(request: Any) -> Any:
+        """Answer when eight are under way, the last one first. The first request comes alone."""
         with lock:
-            under_way[0] += 1
-            most[0] = max(most[0], under_way[0])
-        # Later windows are answered sooner.
-        time.sleep(0.3 - 0.3 * (int(request.query["date_from"]) % (8 * DAY)) / (8 * DAY))
+            under_way.add(request.at)
+            numbers.append(len(under_way))
+            position = len(under_way)
+        if position >= 8:
+            eight.set()
+        if len(numbers) > 1:
+            eight.wait(30)
+            time.sleep(0.05 * max(0, 8 - position))
         with lock:
-            under_way[0] -= 1
+            under_way.remove(request.at)
         return answer(request)
 
-    sandbox.answer = slow
-    output = connector.read(settings(sandbox, 60, 1), STREAM)
-    starts = [record["date_from"] for record in output.records(STREAM)]
+    shop.sandbox.answer = wait_for_eight
+    starts = [record["date_from"] for record in shop.sync()]
     assert starts == sorted(starts)
-    assert most[0] == 8
-
-
-@pytest.mark.parametrize("status", [200, 400])
-def test_judges_errors_by_the_body_whatever_the_status(sandbox, connector, status):
-    config = settings(sandbox, 3)
-    for body, failure_type, attempts in (
-        ({"status": "error", "message": "Incorrect rest key!"}, "config_error", 1),
-        ({"status": "error", "message": "Your account is not active!"}, "config_error", 1),
-        ({"status": "error", "data": "The partner is unknown"}, "system_error", 1),
-        ({"status": "error", "message": "Something went wrong"}, "transient_error", 6),
-    ):
-        del sandbox.requests[:]
-        sandbox.faults = [Fault("status", "retargeting", 99, status, body=body)]
-        output = connector.read(config, STREAM, fast=True)
-        assert output.of("RECORD") == []
-        assert output.error(STREAM)["failure_type"] == failure_type
-        assert (body.get("message") or body["data"]) in output.error(STREAM)["message"]
-        assert len(sandbox.requests) == attempts
+    assert max(numbers) == 8

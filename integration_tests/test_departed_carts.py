@@ -6,155 +6,142 @@ from typing import Any
 
 import pytest
 
-from sandbox import Fault, Sandbox
+from sandbox import Fault, make_carts
 
-from .conftest import Connector, Output, catalog, read_and_kill
-from .test_abandoned_carts import instant
+from .conftest import Shop, catalog, instant
 
 STREAM = "departed_carts"
 
 
-class Shop:
-    """A sandbox, and the state of the last sync."""
-
-    def __init__(self, sandbox: Sandbox, connector: Connector) -> None:
-        self.sandbox = sandbox
-        self.connector = connector
-        self.config = {**sandbox.config, "snipcart_departed_carts": True}
-        self.state: dict[str, Any] = {}
-
-    def sync(self, code: int = 0, **settings: Any) -> list[tuple[str, str | None]]:
-        """Sync; return the tokens of the departures with their statuses."""
-        del self.sandbox.requests[:]
-        output: Output = self.connector.read(
-            {**self.config, **settings}, STREAM, state={STREAM: self.state}, fast=True
-        )
-        assert output.code == code, output.text
-        self.output = output
-        for state in output.states(STREAM):
-            assert len(json.dumps(state)) < 256 * 1024
-            self.state = state
-        return [(record["token"], record.get("status")) for record in output.records(STREAM)]
-
-
 @pytest.fixture
 def shop(sandbox, connector):
-    return Shop(sandbox, connector)
+    return Shop(sandbox, connector, STREAM, snipcart_departed_carts=True)
+
+
+def departures(shop: Shop, **options: Any) -> list[tuple[str, str | None]]:
+    """Sync; return the tokens of the departures with their statuses."""
+    return [(record["token"], record.get("status")) for record in shop.sync(**options)]
+
+
+def delete(carts: list[Any]) -> set[tuple[str, None]]:
+    """Delete carts, and return their departures."""
+    for cart in carts:
+        cart.delete()
+    return {(cart.token, None) for cart in carts}
 
 
 def test_reports_what_became_of_carts_that_left(shop):
     now = shop.sandbox.now()
     completed, deleted, hidden, waiting = shop.sandbox.carts[3:7]
-    shop.sandbox.deleted_status = 410
-    assert shop.sync() == []
+    assert departures(shop) == []
     before = shop.state["noticed_at"]
-    assert shop.sync() == []
     completed.complete(now)
-    deleted.delete()
+    delete([deleted])
     hidden.on_list = waiting.on_list = False
-    departures = shop.sync()
-    assert departures == [(completed.token, "Processed"), (deleted.token, None)]
-    gone, found = shop.output.records(STREAM)[1], shop.output.records(STREAM)[0]["cart"]
+    assert departures(shop) == [(completed.token, "Processed"), (deleted.token, None)]
+    found, gone = shop.output.records(STREAM)
     assert "cart" not in gone
-    assert abs(instant(found["completionDate"]) - now) < timedelta(seconds=1)
-    assert before <= gone["last_seen_at"] < gone["noticed_at"] == shop.state["noticed_at"]
+    assert abs(instant(found["cart"]["completionDate"]) - now) < timedelta(seconds=1)
+    assert before == gone["last_seen_at"] <= gone["noticed_at"] == shop.state["noticed_at"]
     hidden.complete(shop.sandbox.now(), "Shipped")
-    assert shop.sync() == [(hidden.token, "Shipped")]
-    assert shop.output.records(STREAM)[0]["last_seen_at"] == gone["last_seen_at"]
+    delete([waiting])
+    shop.sandbox.deleted_status = 410
+    assert set(departures(shop)) == {(hidden.token, "Shipped"), (waiting.token, None)}
+    assert {record["last_seen_at"] for record in shop.output.records(STREAM)} == {before}
     completed.put_back()
-    assert shop.sync() == []
+    assert departures(shop) == []
     completed.complete(shop.sandbox.now())
-    assert shop.sync() == [(completed.token, "Processed")]
+    assert departures(shop) == [(completed.token, "Processed")]
 
 
 def test_missed_page_is_no_departure(shop):
     shop.sandbox.largest_page = 25
     shop.sync()
+    first = shop.sandbox.carts[0]
 
     def leave(request: Any) -> None:
         if "continuationToken" in request.query:
-            shop.sandbox.carts[0].complete(shop.sandbox.now())
+            first.complete(shop.sandbox.now())
 
     shop.sandbox.before = leave
-    assert shop.sync() == []  # a later cart moved to a page that had been read
+    assert departures(shop) == []  # a later cart moved to a page that had been read
     shop.sandbox.before = None
-    assert shop.sync() == [(shop.sandbox.carts[0].token, "Processed")]
+    assert departures(shop) == [(first.token, "Processed")]
 
 
-def test_requests_500_carts_per_sync_and_knows_5000(make_sandbox, lead_to):
-    shop = Shop(sandbox := make_sandbox(5_200), None)
-    shop.connector = lead_to(sandbox)
+def test_requests_500_carts_per_sync_and_knows_5000(shop, sandbox):
+    sandbox.carts = make_carts(5_200)
+    for cart in sandbox.carts:
+        cart.document["items"] = []  # so that there is less to read
     shop.sync()
-    assert sum(len(tokens) for tokens in shop.state["known"].values()) == 5_000
+    assert len(json.dumps(shop.state)) < 256 * 1024
     known = {token for tokens in shop.state["known"].values() for token in tokens}
+    assert len(known) == 5_000
     newest = sorted((c for c in sandbox.carts if c.modified), key=lambda cart: cart.modified)
-    assert {cart.token for cart in newest[-4_000:]} <= known
-    left = [cart for cart in sandbox.carts if cart.token in known][:700]
-    for cart in left:
-        cart.delete()
-    first = shop.sync()
+    assert {cart.token for cart in newest[-4_900:]} <= known
+    everything = delete([cart for cart in sandbox.carts if cart.token in known][:520])
+    first = departures(shop)
     assert len(first) == 500
-    second = shop.sync()
-    assert sorted(first + second) == sorted((cart.token, None) for cart in left)
-    assert shop.sync() == []
+    assert {*first, *departures(shop)} == everything
+
+
+def test_forgets_a_cart_after_30_days_off_the_list(shop):
+    shop.sync()
+    shop.sandbox.carts[0].on_list = False
+    shop.sandbox.clock_offset += 29 * 86_400
+    shop.sync()
+    assert shop.sandbox.carts[0].token in json.dumps(shop.state)
+    shop.sandbox.clock_offset += 2 * 86_400
+    shop.sync()
+    assert shop.sandbox.carts[0].token not in json.dumps(shop.state)
 
 
 @pytest.mark.parametrize(
-    ("status", "failure_type"), [(401, "config_error"), (429, "transient_error"),
-                                 (500, "transient_error"), (400, "system_error")],
-)  # fmt: skip
+    ("status", "failure_type"), [(429, "transient_error"), (400, "system_error")]
+)
 def test_failing_sync_repeats_its_departures(shop, status, failure_type):
     shop.sync()
     left = shop.sandbox.carts[2:5]
-    for cart in left:
-        cart.delete()
+    everything = delete(left)
     shop.sandbox.faults = [
         Fault("status", times=99, status=status, when=lambda r: r.path.endswith(left[1].token))
     ]
-    everything = {(cart.token, None) for cart in left}
-    assert set(shop.sync(code=1)) <= everything - {(left[1].token, None)}
+    assert set(departures(shop, code=1)) <= everything - {(left[1].token, None)}
     assert shop.output.error(STREAM)["failure_type"] == failure_type
     assert shop.output.states(STREAM) == []
     shop.sandbox.faults = []
-    assert set(shop.sync()) == everything
+    assert set(departures(shop)) == everything
 
 
 def test_loses_nothing_when_killed(shop):
     shop.sync()
-    left = shop.sandbox.carts[2:42]
-    for cart in left:
-        cart.delete()
-    messages = read_and_kill(
-        shop.connector, shop.sandbox, shop.config, STREAM,
-        state=shop.state, records=3, requests=8,
-    )  # fmt: skip
-    assert not [message for message in messages if message["type"] == "STATE"]
-    assert len(shop.sync()) == 40
+    state = shop.state
+    everything = delete(shop.sandbox.carts[2:42])
+    shop.sync_and_kill(records=3, requests=8)
+    assert shop.state == state
+    assert set(departures(shop)) == everything
 
 
 def test_is_opt_in_and_incremental_only(shop):
+    found = {}
+    for is_on in (False, True):
+        config = {**shop.config, "snipcart_departed_carts": is_on}
+        (message,) = shop.connector.run("discover", config=config).of("CATALOG")
+        found[is_on] = {stream["name"]: stream for stream in message["catalog"]["streams"]}
+    assert set(found[True]) - set(found[False]) == {STREAM}
+    assert found[True][STREAM]["supported_sync_modes"] == ["incremental"]
+    assert found[True][STREAM]["source_defined_primary_key"] == [["token"]]
+    assert found[True][STREAM]["default_cursor_field"] == ["noticed_at"]
     config = shop.sandbox.config
-    streams = {}
-    for turned_on in (False, True):
-        settings = {**config, "snipcart_departed_carts": turned_on}
-        (message,) = shop.connector.run("discover", config=settings).of("CATALOG")
-        streams[turned_on] = {s["name"]: s for s in message["catalog"]["streams"]}
-    assert set(streams[True]) - set(streams[False]) == {STREAM}
-    assert streams[True][STREAM]["supported_sync_modes"] == ["incremental"]
-    assert streams[True][STREAM]["source_defined_primary_key"] == [["token"]]
-    assert streams[True][STREAM]["default_cursor_field"] == ["noticed_at"]
-    refused = shop.connector.run("read", config=config, catalog=catalog(STREAM))
-    assert refused.error(STREAM)["failure_type"] == "config_error"
-    assert "snipcart_departed_carts" in refused.error(STREAM)["message"]
-    output = shop.connector.read(shop.config, *streams[True])
-    assert output.code == 0
-    assert len(output.records("abandoned_carts")) == len(shop.sandbox.carts)
+    refused = shop.connector.run("read", config=config, catalog=catalog(STREAM)).error(STREAM)
+    assert refused["failure_type"] == "config_error"
+    assert "snipcart_departed_carts" in refused["message"]
 
 
 def test_cart_outside_the_filters_stays_known(shop):
     shop.sync()
-    assert shop.sync(snipcart_minimal_value=100) == []
-    kept = [r for r in shop.sandbox.requests if "limit" not in r.query]
-    assert 0 < len(kept) < len(shop.sandbox.carts)
+    assert departures(shop, snipcart_minimal_value=100) == []
+    requested = [r for r in shop.sandbox.requests if "limit" not in r.query]
+    assert 0 < len(requested) < len(shop.sandbox.carts)
     shop.sandbox.carts[0].complete(shop.sandbox.now())
-    assert shop.sync() == [(shop.sandbox.carts[0].token, "Processed")]
+    assert departures(shop) == [(shop.sandbox.carts[0].token, "Processed")]
