@@ -15,25 +15,19 @@ from types import SimpleNamespace
 from typing import NamedTuple
 from unittest import mock
 
-import orjson
 from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from source_abandoned_carts import abandoned_carts, cart_stats
+from source_abandoned_carts import abandoned_carts
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
-from source_abandoned_carts.cart_stats import CartStats
-from source_abandoned_carts.config import read_config
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.json_text import parse
 from source_abandoned_carts.responses import ApiError
-from source_abandoned_carts.retargeting import Counts
-from source_abandoned_carts.snipcart import TIME_RANGES, Page, normalize_dates
+from source_abandoned_carts.snipcart import TIME_RANGES, Page
 from source_abandoned_carts.timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
-from source_abandoned_carts.windows import DAY, windows
+from source_abandoned_carts.windows import DAY
 
-from .helpers import SETTINGS, SPEC, make_config
+from .helpers import make_config
 
 settings.register_profile(
     "default",
@@ -47,12 +41,10 @@ settings.register_profile(
     "campaign", settings.get_profile("default"), max_examples=20_000, derandomize=False
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
-MORE = settings(max_examples=8 * settings.default.max_examples)
 
 HOUR = 3_600_000  # milliseconds
 MONTH = 28 * 24 * HOUR
 make_config = lru_cache(make_config)
-seeds = st.integers(0, 2**64)
 
 
 # A shop that changes while it is read
@@ -198,101 +190,39 @@ def sync(shop, state, destination, config, stop_after=None):
     return state
 
 
-def frequent_checkpoints():
-    return mock.patch.multiple(abandoned_carts, _CARTS_BETWEEN_STATES=10, _PAGES_BETWEEN_STATES=3)
-
-
-@MORE
-@given(seeds, st.integers(0, 8))
+@mock.patch.multiple(abandoned_carts, _CARTS_BETWEEN_STATES=10, _PAGES_BETWEEN_STATES=3)
+@settings(max_examples=8 * settings.default.max_examples)
+@given(st.integers(0, 2**64), st.integers(0, 8))
 def test_the_destination_becomes_equal_to_the_list(seed, syncs):
     shop = Shop(seed)
     choice = shop.random.choice
     state, destination = {}, {}
     hours = [0, 24, 720, 720]
     changes = {"start_date": "2020-01-01", "snipcart_full_scan_hours": choice(hours)}
-    with frequent_checkpoints():
-        for _ in range(syncs):
-            config = make_config(**changes)
-            state = sync(shop, state, destination, config, choice([None, *range(1, 12)]))
-            for _ in range(shop.random.randint(0, 4)):
-                shop.change()
-            shop.wait()
-            change = choice(["nothing", "nothing", "nothing", "hours", "filters", "start"])
-            if change == "hours":
-                changes["snipcart_full_scan_hours"] = choice(hours)
-            elif change == "filters":
-                changes["snipcart_minimal_value"] = choice([0, 3, 6])
-            elif change == "start":
-                start = choice([shop.time, *[versions[-1].modified for versions in shop.versions]])
-                changes["start_date"] = from_epoch(min(start, shop.time) // 1_000)
-            shop.generation += choice([0, 0, 0, 1])
-        config = make_config(**{**changes, "snipcart_full_scan_hours": 0})
-        shop.is_calm = True
-        if "scan_token" in state:  # a scan that is resumed is not all of a scan
-            state = sync(shop, state, destination, config)
-        sync(shop, state, destination, config)
+    for _ in range(syncs):
+        config = make_config(**changes)
+        state = sync(shop, state, destination, config, choice([None, *range(1, 12)]))
+        for _ in range(shop.random.randint(0, 4)):
+            shop.change()
+        shop.wait()
+        change = choice(["nothing", "nothing", "nothing", "hours", "filters", "start"])
+        if change == "hours":
+            changes["snipcart_full_scan_hours"] = choice(hours)
+        elif change == "filters":
+            changes["snipcart_minimal_value"] = choice([0, 3, 6])
+        elif change == "start":
+            start = choice([shop.time, *[versions[-1].modified for versions in shop.versions]])
+            changes["start_date"] = from_epoch(min(start, shop.time) // 1_000)
+        shop.generation += choice([0, 0, 0, 1])
+    config = make_config(**{**changes, "snipcart_full_scan_hours": 0})
+    shop.is_calm = True
+    if "scan_token" in state:  # a scan that is resumed is not all of a scan
+        state = sync(shop, state, destination, config)
+    sync(shop, state, destination, config)
     for _, cart, *_ in shop.listed(changes.get("snipcart_minimal_value", 0)):
         modified = cart["modificationDate"]
         if modified is None or sort_key(modified) >= sort_key(config.start):
             assert destination.get(cart["token"]) == cart
-
-
-@given(seeds)
-def test_syncs_that_are_killed_at_their_first_state_reach_the_end(seed):
-    shop = Shop(seed)
-    for _ in range(100):
-        shop.change()
-    state = {}
-    with frequent_checkpoints():
-        for _ in range(100):  # each reads three pages of four carts on average, and one is added
-            state = sync(shop, state, {}, make_config(), stop_after=4)
-            shop.wait()
-            if "scan_token" not in state:
-                return
-    raise AssertionError("The syncs do not reach the end.")
-
-
-# Statistics across syncs
-
-
-@given(seeds)
-def test_statistics_miss_no_window_across_syncs(seed):
-    choice = random.Random(seed).choice
-    now = 1_700_000_000  # by the service's clock
-    difference = choice([0, 0, 3_600, -3_600])  # of this machine's clock
-    changes = {"start_date": "2023-10-01", "retargeting_lookback_days": choice([0, 5, 30])}
-    requested = set()
-
-    def counts(window):
-        requested.add(window)
-        return Counts(0, 0, Clock(now - 1, now + 1, is_service=True))
-
-    clock, api = SimpleNamespace(time=lambda: now + difference), SimpleNamespace(counts=counts)
-    state, since, date_to = {}, None, ""
-    for _ in range(8):
-        if choice([True, False, False, False]):
-            changes["retargeting_window_days"] = choice([1, 7, 30])
-        config = make_config(**changes)
-        stop_after = choice([None, 5, 9, 17])  # a state comes behind eight windows
-        before = state
-        with mock.patch.object(cart_stats, "time", clock):
-            for number, item in enumerate(CartStats(api, config).read(state), start=1):
-                state = item if isinstance(item, dict) else state
-                if number == stop_after:
-                    break
-        if state.get("window_days") != before.get("window_days"):
-            since = None
-        if state and "reached" not in state and state != before:
-            start = to_epoch(config.start)
-            assert state["date_to"] == from_epoch(now)
-            assert set(windows(start, config.window_days, now, since)) <= requested
-            since = now - config.lookback_days * DAY
-            requested.clear()
-        elif stop_after != 5:  # the sync made progress
-            assert state.get("reached") != before.get("reached") or state == before == {}
-        assert state.get("date_to", "") >= date_to
-        date_to = state.get("date_to", "")
-        now += choice([60, 3_600, DAY, 9 * DAY])
 
 
 # Dates
@@ -338,62 +268,3 @@ def test_sort_keys_have_the_order_of_instants(second, fraction, other_second, ot
     (key, other_key), (means, other_means) = map(sort_key, dates), map(instant, dates)
     assert (key < other_key, key == other_key) == (means < other_means, means == other_means)
     assert to_epoch(dates[0]) == means // 1
-
-
-# JSON and settings
-
-
-characters = st.characters(exclude_categories=()) | st.sampled_from('\ud83d\ude00😀é"\\\0\u2028')
-texts = st.text(characters, max_size=20)
-numbers = st.integers(-(10**300), 10**300) | st.floats(allow_nan=False, allow_infinity=False)
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | numbers | texts,
-    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5),
-    max_leaves=25,
-)
-
-
-def expected(value):
-    """Return what becomes of a value, without the package's help."""
-    if isinstance(value, dict):
-        return {expected(key): expected(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [expected(item) for item in value]
-    if isinstance(value, str):
-        joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        return re.sub("[\ud800-\udfff]", "\ufffd", joined)
-    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:
-        return float(value)
-    return value
-
-
-@given(st.dictionaries(texts, json_values, max_size=6), texts | numbers)
-def test_carts_keep_all_values_but_dates_and_surrogates(cart, date):
-    def with_dates(date):
-        dates = dict.fromkeys(("creationDate", "modificationDate", "completionDate"), date)
-        return {**cart, **dates, "items": [{"addedOn": date, "modificationDate": date, "x": cart}]}
-
-    read = parse(json.dumps(with_dates(date)).encode())
-    normalize_dates(read)
-    assert read == expected(with_dates(to_rfc3339(expected(date))))
-    assert json.loads(json.dumps(read)) == orjson.loads(orjson.dumps(read)) == read
-
-
-any_setting = json_values | st.sampled_from(
-    ["2024-01-31", "2024-02-30", "1969-12-31", "LessThanADay", "\ud83d", "", 0, 7, 1.5, 501]
-)
-
-
-@given(st.dictionaries(st.sampled_from(sorted(SPEC["properties"])), any_setting, max_size=2))
-@example({"start_date": "2024-02-30"})
-def test_settings_are_valid_or_rejected_with_a_sentence(changes):
-    try:
-        config, message = read_config({**SETTINGS, **changes}, SPEC), None
-    except AirbyteTracedException as error:
-        config, message = None, error.message
-    if config is None:
-        assert any(f"({name})" in message for name in changes)
-        assert message.endswith(".")
-    else:
-        assert instant(config.start) >= 0
-        assert "".join(config.filters.values()).encode()
