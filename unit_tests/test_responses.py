@@ -37,10 +37,7 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
     ("service", "status", "headers", "body", "expected"),
     [
         (SHOP, 200, {}, '{"a": [1, 2.5]}', {"a": [1, 2.5]}),
-        (SHOP, 299, {}, "[]", []),
         (SHOP, 200, {}, "", Failure("transient_error", NOT_JSON)),
-        (SHOP, 200, {}, "<p>key</p>", Failure("transient_error", NOT_JSON)),
-        (SHOP, 200, {}, '{"items": [', Failure("transient_error", NOT_JSON)),
         (SHOP, 200, {}, "[" * 100_000, Failure("transient_error", NOT_JSON)),
         (SHOP, 301, {}, "", Failure("system_error", "redirected the request (HTTP 301 Moved")),
         (SHOP, 400, {}, "", Failure("system_error", "did not accept the request (HTTP 400 Bad")),
@@ -57,7 +54,6 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
         (STATS, 200, {}, '{"status": "success"}', {"status": "success"}),
         (STATS, 404, {}, '{"status": "success"}', Failure("system_error", "(HTTP 404 Not Found)")),
         (STATS, 200, {}, '{"status": "OK"}', Failure("system_error", "did not accept the request")),
-        (STATS, 200, {}, "[]", Failure("system_error", "did not accept the request")),
         (STATS, 200, {}, WRONG_KEY, Failure("config_error", "rest key!”). Copy the REST API key")),
         (STATS, 500, {}, WRONG_KEY, Failure("config_error", "rest key!”). Copy the REST API key")),
         (STATS, 200, {}, INACTIVE, Failure("config_error", "active!”). If the account is not act")),
@@ -65,9 +61,7 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
         (STATS, 400, {}, WENT_WRONG, Failure("transient_error", "Retargeting could not answer")),
         (STATS, 401, {}, WENT_WRONG, Failure("config_error", "Copy the REST API key again")),
         (STATS, 200, {}, TOO_LONG, Failure("system_error", "“Interval is greater than 30 days”")),
-        (STATS, 403, {}, TOO_LONG, Failure("config_error", "“Interval is greater than 30 days”")),
         (STATS, 429, {}, TOO_LONG, Failure("transient_error", "is limiting requests (HTTP 429")),
-        (STATS, 503, {}, "", Failure("transient_error", "could not answer (HTTP 503")),
     ],
 )
 def test_judges_a_response(service, status, headers, body, expected):
@@ -89,12 +83,10 @@ def test_judges_a_response(service, status, headers, body, expected):
         ({"message": "a", "error": "b", "cart": {"name": "Ann"}, "description": "Ann"}, ["a", "b"]),
         ({"errors": {"limit": ["a", "b"], "email": "c"}}, ["a", "b", "c"]),
         ({"errors": [{"code": "E1", "message": "a", "value": "Ann"}, "b"]}, ["a", "b"]),
-        ({"errors": "a"}, ["a"]),
         ({"data": "a"}, ["a"]),
         ({"data": {"validator": {"date_from": ["a"]}, "email": "Ann"}}, ["a"]),
         ({"errors": {"address": {"fullName": "Ann"}}, "message": {"to": "Ann"}}, []),
         ({"errors": [["Ann"], 5, None], "data": ["Ann"]}, []),
-        (["Ann"], []),
         (None, []),
     ],
 )
@@ -108,7 +100,6 @@ def test_quotes_documented_fields_only(content, texts):
         ("Thu, 01 Jan 2026 00:00:00 GMT", 1767225600),
         ("Thu Jan  1 00:00:00 2026", 1767225600),
         ("Thu, 01 Jan 1970 00:00:00 GMT", None),
-        ("Thu, 32 Jan 2026 00:00:00 GMT", None),
         ("today", None),
         (None, None),
     ],
@@ -125,14 +116,12 @@ def test_reads_an_http_date_as_utc(monkeypatch, text, seconds):
     ("text", "seconds"),
     [
         ("7", 7),
-        (" 1.5 ", 1.5),
         ("0", 0),
         ("9" * 400, float("inf")),
         ("Thu, 01 Jan 2026 00:01:30 GMT", 90),
         ("Wed, 31 Dec 2025 23:59:59 GMT", None),
         ("-1", None),
         ("1e3", None),
-        ("soon", None),
     ],
 )
 def test_reads_retry_after_by_the_clock_of_the_service(text, seconds):
