@@ -7,7 +7,9 @@ IMPORT = """
 import gc, importlib, logging, pkgutil, signal, sys, warnings
 import airbyte_cdk.entrypoint, attributes_doc, requests, urllib3.response
 
-OTHERS = ("airbyte_cdk", "attributes_doc", "requests", "urllib3", "serpyco_rs", "orjson", "json")
+OTHERS = (airbyte_cdk, attributes_doc, logging, requests, sys, urllib3)
+NAMES = tuple(module.__name__ for module in OTHERS)
+MODULES = [name for name in sys.modules if name.partition(".")[0] in NAMES]
 
 
 def snapshot():
@@ -16,33 +18,27 @@ def snapshot():
         "recursion limit": sys.getrecursionlimit(),
         "gc": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
         "signals": [signal.getsignal(number) for number in sorted(signal.valid_signals())],
-        "excepthook": sys.excepthook,
         "warnings": (warnings.showwarning, list(warnings.filters)),
-        "raiseExceptions": logging.raiseExceptions,
-        "root logger": (logging.root.level, list(logging.root.handlers)),
     }
-    for name, logger in logging.root.manager.loggerDict.items():
-        if isinstance(logger, logging.Logger):
-            found[f"logger {name}"] = (logger.level, logger.disabled, list(logger.filters))
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in OTHERS and name in MODULES:
-            for key, value in vars(module).items():
-                found[f"{name}.{key}"] = value
-                if isinstance(value, type):
-                    found |= {f"{name}.{key}.{k}": v for k, v in vars(value).items()}
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        found[f"logger {name}"] = (logger.level, list(logger.handlers), list(logger.filters))
+    for name in MODULES:
+        for key, value in vars(sys.modules[name]).items():
+            found[f"{name}.{key}"] = value
+            if isinstance(value, type):
+                found |= {f"{name}.{key}.{k}": v for k, v in vars(value).items()}
     return found
 
 
-MODULES = set(sys.modules)
+LOGGERS = ["root", *logging.root.manager.loggerDict]
 before = snapshot()
 import source_abandoned_carts
 for module in pkgutil.walk_packages(source_abandoned_carts.__path__, "source_abandoned_carts."):
     importlib.import_module(module.name)
 source_abandoned_carts.SourceAbandonedCarts
-after = snapshot()
-for name, value in (before | after).items():
-    is_new_logger = name.startswith("logger ") and name not in before
-    if before.get(name) is not value and before.get(name) != value and not is_new_logger:
+for name, value in snapshot().items():
+    if before.get(name) is not value and before.get(name) != value:
         print(name)
 """
 

@@ -35,9 +35,8 @@ def test_each_request_has_the_filters_the_token_and_basic_auth(requests_mock):
 def test_a_time_range_replaces_the_one_among_the_filters(requests_mock):
     requests_mock.get(URL, [page(token="b"), page()])
     pages(token="a", time_range="LessThanADay")
-    queries = [request.qs for request in requests_mock.request_history]
-    assert [query["timerange"] for query in queries] == [["lessthanaday"]] * 2
-    assert [query["continuationtoken"] for query in queries] == [["a"], ["b"]]
+    for request, token in zip(requests_mock.request_history, "ab", strict=True):
+        assert request.query == f"limit=50&timerange=lessthanaday&continuationtoken={token}"
 
 
 def test_reads_pages_until_there_are_no_more(requests_mock):
@@ -52,16 +51,12 @@ def test_reads_pages_until_there_are_no_more(requests_mock):
     "response",
     [
         {"json": []},
-        {"json": {"hasMoreResults": False}},
-        {"json": {"items": []}},
         page(items={}),
         page(None),
         page(hasMoreResults=1),
-        page(hasMoreResults="false"),
         page(hasMoreResults=True),
         page(token=""),
         page(token=True),
-        page(token=["a"]),
     ],
 )
 def test_rejects_what_is_not_a_page(requests_mock, response):
@@ -71,7 +66,7 @@ def test_rejects_what_is_not_a_page(requests_mock, response):
     assert raised.value.failure_type == FailureType.system_error
 
 
-@pytest.mark.parametrize("tokens", ["s", "aa", "aba", "abcb"])
+@pytest.mark.parametrize("tokens", ["s", "aa", "aba"])
 def test_rejects_a_token_that_repeats(requests_mock, tokens):
     requests_mock.get(URL, [page(token=token) for token in tokens])
     with pytest.raises(ApiError, match="not a page of carts"):
@@ -85,21 +80,15 @@ def test_normalizes_the_dates_of_carts_and_items_and_nothing_else(requests_mock)
         "creationDate": "1579715005",
         "modificationDate": 1579715005,
         "completionDate": "0001-01-01T00:00:00",
-        "startsOn": "1579715005",
         "metadata": {"creationDate": "1579715005"},
         "items": [item, {"id": "without dates"}, None],
     }
     requests_mock.get(URL, **page(cart, {"items": "none"}))
-    ((found, other),) = [page.carts for page in pages()]
+    date = "2020-01-22T17:43:25Z"
+    dates = {"creationDate": date, "modificationDate": date, "completionDate": None}
     item = {"addedOn": "2023-12-31T23:00:00Z", "modificationDate": None, "price": 1.5}
-    assert found == {
-        **cart,
-        "creationDate": "2020-01-22T17:43:25Z",
-        "modificationDate": "2020-01-22T17:43:25Z",
-        "completionDate": None,
-        "items": [item, {"id": "without dates"}, None],
-    }
-    assert other == {"items": "none"}
+    items = [item, {"id": "without dates"}, None]
+    assert pages()[0].carts == [{**cart, **dates, "items": items}, {"items": "none"}]
 
 
 @pytest.fixture
