@@ -32,21 +32,17 @@ def records(messages):
 def test_states_keep_their_place_among_the_records():
     messages, error = run(a=[[{"n": 1}], {"n": 1}, [{"n": 2}, {"n": 3}], [], {"n": 3}] * 200)
     assert error is None
-    found = [
-        message["record"]["data"]["n"]
-        if message["type"] == "RECORD"
-        else f"state {message['state']['stream']['stream_state']['n']}"
-        for message in messages
-        if message["type"] in ("RECORD", "STATE")
-    ]
-    assert found == [1, "state 1", 2, 3, "state 3"] * 200
+    found = []
+    for message in messages:
+        if message["type"] == "RECORD":
+            found.append(message["record"]["data"]["n"])
+        elif message["type"] == "STATE":
+            found.append(message["state"]["stream"]["stream_state"])
+    assert found == [1, {"n": 1}, 2, 3, {"n": 3}] * 200
 
 
-def test_an_empty_record_does_not_end_the_stream():
+def test_an_empty_record_does_not_end_the_stream_and_no_streams_end_at_once():
     assert records(run(a=[[{}, {"n": 1}]])[0]) == [{}, {"n": 1}]
-
-
-def test_no_streams_end_at_once():
     assert run() == ([], None)
 
 
@@ -69,9 +65,7 @@ def test_a_stream_that_fails_leaves_the_others_whole(caplog, error, kind, messag
     assert trace["message"].startswith(message)
     assert "ann@" not in caplog.text + str(raised) + trace["message"] + trace["internal_message"]
     assert records(messages).count({"n": 2}) == 100
-    assert [m["state"]["stream"]["stream_state"] for m in messages if m["type"] == "STATE"] == [
-        {"n": 1}
-    ]
+    assert [m["type"] for m in messages].count("STATE") == 1
 
 
 def test_a_long_wait_is_logged_each_minute(monkeypatch):

@@ -59,10 +59,8 @@ class TestRetries:
         error = error_of(requests_mock, {"status_code": 503})
         assert error.failure_type == FailureType.transient_error
         assert "Try again later: 6 attempts failed." in error.message
-        assert len(waits) == 5
         for wait, seconds in zip(waits, (1, 2, 4, 8, 16), strict=True):
             assert seconds <= wait <= seconds * 1.25
-        assert len(caplog.messages) == 5
         assert "Shop could not answer (HTTP 503 Service Unavailable)" in caplog.messages[0]
 
     @pytest.mark.parametrize("exception", [requests.ConnectionError, requests.ReadTimeout])
@@ -109,20 +107,21 @@ class TestBody:
         """Return the error of a request to a socket that sends a beginning, then a rest slowly."""
 
         def serve(beginning, rest=(), **policy):
-            def respond() -> None:
-                connection, _ = server.accept()
-                with connection, suppress(OSError):
+            def respond():
+                with suppress(OSError), server.accept()[0] as connection:
                     connection.recv(65536)
                     connection.sendall(beginning)
                     for piece in rest:
                         connection.send(piece)
-                        time.sleep(0.05)
+                        is_over.wait(0.05)
 
+            is_over = threading.Event()
             with socket.create_server(("127.0.0.1", 0)) as server:
                 threading.Thread(target=respond, daemon=True).start()
                 monkeypatch.setenv("SHOP_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
                 with pytest.raises(ApiError) as raised:
                     get(attempts=1, **policy)
+            is_over.set()
             return raised.value
 
         return serve
@@ -135,23 +134,18 @@ class TestBody:
         assert "did not respond in time" in error.message
         assert 0.5 < time.monotonic() - started < 10  # of the 20 that it would take
 
-    def test_a_compressed_body_ends_at_64_mb(self, serve):
-        bomb = gzip.compress(b" " * (64 * 2**20 + 1))
-        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
-        error = serve(head % len(bomb) + bomb)
-        assert "incomplete, damaged or too large" in error.message
-        assert error.failure_type == FailureType.transient_error
-
     @pytest.mark.parametrize(
         "response",
         [
-            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[1",
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[\r\n",
-            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n[]",
+            b"Content-Length: 9\r\n\r\n[1",
+            b"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n",
+            b"Content-Encoding: gzip\r\n\r\n[]",
+            b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * (64 * 2**20 + 1)),
         ],
+        ids=["truncated", "truncated chunks", "damaged", "too large"],
     )
-    def test_a_broken_body_is_transient(self, serve, response):
-        error = serve(response)
+    def test_a_broken_or_too_large_body_is_transient(self, serve, response):
+        error = serve(b"HTTP/1.1 200 OK\r\n" + response)
         assert "incomplete, damaged or too large" in error.message
         assert error.failure_type == FailureType.transient_error
 

@@ -1,4 +1,4 @@
-"""Rules that must hold for any input, tried with random examples.
+"""Syncs of a shop that changes while its list is read, tried with random examples.
 
 `make test` tries the same examples each time. For a campaign with new and more of them:
 HYPOTHESIS_PROFILE=campaign .venv/bin/python -m pytest unit_tests/test_properties.py
@@ -7,9 +7,6 @@ HYPOTHESIS_PROFILE=campaign .venv/bin/python -m pytest unit_tests/test_propertie
 import json
 import os
 import random
-import re
-from datetime import datetime, timedelta, timezone
-from fractions import Fraction
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -24,8 +21,7 @@ from source_abandoned_carts.abandoned_carts import AbandonedCarts
 from source_abandoned_carts.http import Clock
 from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import TIME_RANGES, Page
-from source_abandoned_carts.timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
-from source_abandoned_carts.windows import DAY
+from source_abandoned_carts.timestamps import from_epoch, sort_key
 
 from .helpers import make_config
 
@@ -45,9 +41,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 HOUR = 3_600_000  # milliseconds
 MONTH = 28 * 24 * HOUR
 make_config = lru_cache(make_config)
-
-
-# A shop that changes while it is read
 
 
 class Version(NamedTuple):
@@ -223,48 +216,3 @@ def test_the_destination_becomes_equal_to_the_list(seed, syncs):
         modified = cart["modificationDate"]
         if modified is None or sort_key(modified) >= sort_key(config.start):
             assert destination.get(cart["token"]) == cart
-
-
-# Dates
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
-
-
-def instant(rfc3339):
-    """Read RFC 3339 in UTC without the package's help."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z", rfc3339, re.ASCII)
-    assert match, rfc3339
-    whole = datetime.strptime(f"{match[1]}+0000", "%Y-%m-%dT%H:%M:%S%z") - EPOCH
-    fraction = Fraction(int(match[2]), 10 ** len(match[2])) if match[2] else 0
-    return Fraction(whole // timedelta(seconds=1)) + fraction
-
-
-@given(
-    st.integers(-DAY, DAY) | st.integers(-(10**9), LAST_SECOND - DAY),
-    st.text("0123456789", max_size=12),
-    st.integers(-23 * 60 - 59, 23 * 60 + 59),
-)
-def test_dates_keep_their_instants_in_any_form(seconds, digits, minutes):
-    fraction = f".{digits}" if digits else ""
-    local = EPOCH + timedelta(seconds=seconds, minutes=minutes)
-    offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"
-    means = seconds + Fraction(int(digits or 0), 10 ** len(digits))
-    for date in (f"{local.isoformat()[:19]}{fraction}{offset}", f"{seconds}{fraction}"):
-        found = to_rfc3339(date)
-        assert (found and instant(found)) == (means if seconds >= 0 else None)
-
-
-fractions = st.text("059", max_size=3).map(lambda digits: f".{digits}" if digits else "")
-
-
-@given(st.integers(0, 1), fractions, st.integers(0, 1), fractions)
-def test_sort_keys_have_the_order_of_instants(second, fraction, other_second, other_fraction):
-    dates = [
-        f"2024-01-01T00:00:0{second}{fraction}Z",
-        f"2024-01-01T00:00:0{other_second}{other_fraction}Z",
-    ]
-    (key, other_key), (means, other_means) = map(sort_key, dates), map(instant, dates)
-    assert (key < other_key, key == other_key) == (means < other_means, means == other_means)
-    assert to_epoch(dates[0]) == means // 1
