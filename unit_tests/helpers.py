@@ -1,4 +1,4 @@
-"""A valid configuration for the tests."""
+"""A valid configuration for the tests, and a service."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from source_abandoned_carts import config
+from source_abandoned_carts.http import Client
 
 SPEC_FILE = Path(config.__file__).parent / "spec.yaml"
 SPEC: dict[str, Any] = yaml.safe_load(SPEC_FILE.read_text())["connectionSpecification"]
@@ -19,3 +20,10 @@ SETTINGS = {
 
 def make_config(**changes: Any) -> config.Config:
     return config.read_config({**SETTINGS, **changes}, SPEC)
+
+
+class Shop(Client):
+    name = "Shop"
+    advice = {401: "Copy the key again.", 403: "Look at the account."}  # noqa: RUF012
+    url_variable = "SHOP_URL"
+    default_url = "https://api.example/v1"

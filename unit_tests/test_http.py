@@ -10,19 +10,14 @@ import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_abandoned_carts.http import USER_AGENT, Client, Clock, RetryPolicy, base_url
+from source_abandoned_carts.http import USER_AGENT, Clock, RetryPolicy, base_url
 from source_abandoned_carts.responses import ApiError
 
-URL = "https://api.example/v1"
+from .helpers import Shop
+
+URL = Shop.default_url
 MIDNIGHT = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 EPOCH = 1767225600  # of MIDNIGHT
-
-
-class Shop(Client):
-    name = "Shop"
-    advice = {401: "Copy the key again.", 403: "Look at the account."}  # noqa: RUF012
-    url_variable = "SHOP_URL"
-    default_url = URL
 
 
 @pytest.fixture
@@ -87,18 +82,20 @@ class TestRetries:
         assert waits == [0, 599, 600]
 
 
-class TestClock:
-    def test_is_the_clock_of_the_service(self, requests_mock, monkeypatch):
-        ticks = iter([100.0, 103.5, 103.5])
-        monkeypatch.setattr(time, "monotonic", lambda: next(ticks, 103.5))
-        requests_mock.get(f"{URL}/x", text="1", headers=MIDNIGHT)
-        assert get()[1] == Clock(EPOCH - 4, EPOCH + 1, is_service=True)
-
-    @pytest.mark.parametrize("headers", [{}, {"Date": "today"}])
-    def test_is_this_machines_without_a_date(self, requests_mock, monkeypatch, headers):
-        monkeypatch.setattr(time, "time", lambda: EPOCH + 0.7)
-        requests_mock.get(f"{URL}/x", json=1, headers=headers)
-        assert get()[1] == Clock(EPOCH, EPOCH + 1, is_service=False)
+@pytest.mark.parametrize(
+    ("headers", "clock"),
+    [
+        (MIDNIGHT, Clock(EPOCH - 4, EPOCH + 1, is_service=True)),
+        ({}, Clock(EPOCH + 97, EPOCH + 101, is_service=False)),
+        ({"Date": "today"}, Clock(EPOCH + 97, EPOCH + 101, is_service=False)),
+    ],
+)
+def test_returns_the_clock_of_the_service_or_else_this(requests_mock, monkeypatch, headers, clock):
+    ticks = iter([100.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(ticks, 103.5))
+    monkeypatch.setattr(time, "time", lambda: EPOCH + 100.7)
+    requests_mock.get(f"{URL}/x", text="1", headers=headers)
+    assert get()[1] == clock
 
 
 class TestBody:

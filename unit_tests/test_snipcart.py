@@ -123,7 +123,7 @@ def serve(requests_mock):
 
 class TestPageSize:
     @pytest.mark.parametrize(
-        ("respond", "first_limits", "requests"),
+        ("respond", "first_limits", "count"),
         [
             (lambda limit, _: limit, [50, 100, 200, 400, 500, 500], 43),
             (lambda limit, _: min(limit, 50), [50, 100, 100], 400),
@@ -135,32 +135,25 @@ class TestPageSize:
         ],
         ids=["any", "capped at 50", "short", "400 above 100", "500 above 200", "changes"],
     )  # fmt: skip
-    def test_adapts_to_the_service(
-        self, serve, monkeypatch, caplog, respond, first_limits, requests
-    ):
+    def test_adapts_to_the_service(self, serve, monkeypatch, caplog, respond, first_limits, count):
         caplog.set_level(logging.INFO)
         monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
         limits = serve(20_000, respond)
         assert [c["token"] for page in pages() for c in page.carts] == list(range(20_000))
         assert limits[: len(first_limits)] == first_limits
-        assert len(limits) == requests
-        has_fallback = sorted(limits) != limits
-        assert caplog.text.count("The scan goes on with") == has_fallback
+        assert len(limits) == count
+        assert caplog.text.count("The scan goes on with") == (sorted(limits) != limits)
 
-    @pytest.mark.parametrize(("status", "calls"), [("401", 1), ("403", 1), ("429", 6)])
-    def test_does_not_fall_back_for_other_reasons(self, serve, monkeypatch, status, calls):
+    @pytest.mark.parametrize(
+        ("status", "limits"),
+        [("401", [100]), ("403", [100]), ("429", [100] * 6), ("500", [100] + [50] * 6)],
+    )
+    def test_falls_back_and_retries_only_if_it_may_help(self, serve, monkeypatch, status, limits):
         monkeypatch.setattr(time, "sleep", lambda seconds: None)
-        limits = serve(1_000, lambda limit, _: limit if limit == 50 else status)
+        requested = serve(1_000, lambda limit, start: limit if start == 0 else status)
         with pytest.raises(ApiError):
             pages()
-        assert limits == [50] + [100] * calls
-
-    def test_retries_with_the_first_limit(self, serve, monkeypatch):
-        monkeypatch.setattr(time, "sleep", lambda seconds: None)
-        limits = serve(1_000, lambda limit, start: limit if start == 0 else "500")
-        with pytest.raises(ApiError):
-            pages()
-        assert limits == [50, 100] + [50] * 6
+        assert requested == [50, *limits]
 
     def test_that_is_fixed_stays(self, serve):
         limits = serve(100, lambda limit, _: limit)
