@@ -59,7 +59,6 @@ class PostgreSQL:
         self.url = f"{server}/{database}"
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
-        """Run a statement and give its rows; date-times are aware, JSON is parsed."""
         factory = psycopg2.extras.RealDictCursor
         with contextlib.closing(psycopg2.connect(self.url, cursor_factory=factory)) as connection:
             connection.autocommit = True
@@ -100,17 +99,17 @@ def postgresql_server() -> Iterator[str]:
         )  # fmt: skip
         url = f"postgresql://owner:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
         try:
-            _wait_for(server, url)
+            while not _is_ready(url):
+                assert server.poll() is None
+                time.sleep(0.1)
             yield url
         finally:
             server.send_signal(signal.SIGINT)  # which does not wait for clients
             server.wait(30)
 
 
-def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
-    while server.poll() is None:
-        with contextlib.suppress(psycopg2.OperationalError):
-            psycopg2.connect(f"{url}/postgres").close()
-            return
-        time.sleep(0.1)
-    raise RuntimeError("the PostgreSQL server did not start")
+def _is_ready(url: str) -> bool:
+    with contextlib.suppress(psycopg2.OperationalError):
+        psycopg2.connect(f"{url}/postgres").close()
+        return True
+    return False
