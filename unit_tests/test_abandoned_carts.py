@@ -146,13 +146,6 @@ class TestCheckpoints:
     def test_are_not_saved_by_a_full_refresh(self):
         assert len(read(FakeApi(*[[START]] * 50), None)[1]) == 1
 
-    def test_hold_the_beginning_and_the_newest_date_of_the_scan(self):
-        api = FakeApi(["2024-05-01T00:00:00Z"], *[[None]] * 39, seconds_per_page=60)
-        states = read(api, {})[1]
-        scan = {"scan_began": NOW, "scan_newest": "2024-05-01T00:00:00Z"}
-        assert states[0] == finished(START, **scan, scan_token="20")
-        assert states[-1] == finished("2024-04-30T22:20:00Z")
-
     def test_resume_the_scan_with_its_beginning(self):
         dates = ["2024-05-20T00:00:00Z", "2024-04-20T00:00:00Z"]
         api = FakeApi([START], dates, now="2024-05-21T00:00:00Z")
@@ -227,8 +220,16 @@ class TestNarrowScans:
             assert api.calls[-1] == time_range
             assert len(api.calls) <= 2
 
-    def test_are_not_made_with_a_time_range(self):
-        api, settings = FakeApi([self.RECENT]), {"snipcart_time_range": "LessThanAWeek"}
+    @pytest.mark.parametrize(
+        ("is_service", "settings"),
+        [
+            (False, {}),
+            (True, {"start_date": "2024-01-02"}),
+            (True, {"snipcart_time_range": "LessThanAWeek"}),
+        ],
+    )
+    def test_need_the_clock_of_the_service_and_no_other_start_or_range(self, is_service, settings):
+        api = FakeApi([self.RECENT], is_service=is_service)
         state = self.state(filters=make_config(**settings).fingerprint)
         read(api, state, snipcart_full_scan_hours=720, **settings)
-        assert api.calls == [None]
+        assert api.calls[-1] is None

@@ -10,12 +10,14 @@ from .helpers import SETTINGS
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the CDK sets its own
 
-    def run(*arguments):
+    def run(command, text):
         """Run a command that fails. Return its messages but for logs, the trace last."""
-        assert not commands.run(AirbyteEntrypoint.parse_args(list(arguments)))
+        path = tmp_path / "config.json"
+        path.write_text(text)
+        assert not commands.run(AirbyteEntrypoint.parse_args([command, "--config", str(path)]))
         messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         return [message for message in messages if message["type"] != "LOG"]
 
@@ -23,18 +25,14 @@ def run(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("command", ["check", "discover"])
-def test_an_unexpected_error_prints_a_trace_and_a_check_its_status(
-    run, tmp_path, monkeypatch, command
-):
+def test_an_unexpected_error_prints_a_trace_and_a_check_its_status(run, monkeypatch, command):
     address = "@".join(["ann", "shop.example"])  # in two, because a trace quotes lines of code
 
     def broken(*_):
         raise KeyError(address)
 
     monkeypatch.setattr(SourceAbandonedCarts, command, broken)
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps(SETTINGS))
-    *statuses, trace = messages = run(command, "--config", str(config))
+    *statuses, trace = messages = run(command, json.dumps(SETTINGS))
     assert trace["trace"]["error"]["failure_type"] == "system_error"
     assert "a defect in the connector (KeyError)" in trace["trace"]["error"]["message"]
     assert address not in json.dumps(messages)
@@ -43,10 +41,8 @@ def test_an_unexpected_error_prints_a_trace_and_a_check_its_status(
 
 
 @pytest.mark.parametrize("text", ['{"snipcart_api_key": "sesame"', '"sesame"', '["sesame"]'])
-def test_a_file_that_is_not_valid_is_not_quoted(run, tmp_path, text):
-    path = tmp_path / "config.json"
-    path.write_text(text)
-    messages = run("check", "--config", str(path))
+def test_a_file_that_is_not_valid_is_not_quoted(run, text):
+    messages = run("check", text)
     assert messages[-1]["trace"]["error"]["failure_type"] == "config_error"
-    assert str(path) in messages[-1]["trace"]["error"]["message"]
+    assert "config.json does not hold" in messages[-1]["trace"]["error"]["message"]
     assert "sesame" not in json.dumps(messages)

@@ -34,6 +34,7 @@ class Shop:
 
     def get(self, path, params):
         token = path.rpartition("/")[2]
+        assert self.carts[token] != LISTED or token in self.missed
         if self.carts[token] == GONE:
             raise ApiError("Not found.", FailureType.system_error, 404)
         status = "Processed" if self.carts[token] == FINISHED else "InProgress"

@@ -31,13 +31,6 @@ def get(only_rate_limits=False, **policy):
     return Shop("s3cret", RetryPolicy(**policy)).get("/x", {"token": "Cart|a+/="}, only_rate_limits)
 
 
-def error_of(requests_mock, *responses, **options):
-    requests_mock.get(f"{URL}/x", list(responses))
-    with pytest.raises(ApiError) as raised:
-        get(**options)
-    return raised.value
-
-
 def test_sends_headers_timeouts_and_percent_encoded_parameters(requests_mock):
     requests_mock.get(f"{URL}/x", json={"a": 1})
     assert get()[0] == {"a": 1}
@@ -48,38 +41,42 @@ def test_sends_headers_timeouts_and_percent_encoded_parameters(requests_mock):
     assert sent.timeout == (10, 60)
 
 
-class TestRetries:
-    def test_retries_five_times_with_backoff_and_jitter(self, requests_mock, waits, caplog):
-        caplog.set_level(logging.INFO)
-        error = error_of(requests_mock, {"status_code": 503})
-        assert error.failure_type == FailureType.transient_error
-        assert "Try again later: 6 attempts failed." in error.message
-        for wait, seconds in zip(waits, (1, 2, 4, 8, 16), strict=True):
-            assert seconds <= wait <= seconds * 1.25
-        assert "Shop could not answer (HTTP 503 Service Unavailable)" in caplog.messages[0]
+def test_retries_five_times_with_backoff_and_jitter(requests_mock, waits, caplog):
+    caplog.set_level(logging.INFO)
+    requests_mock.get(f"{URL}/x", status_code=503)
+    with pytest.raises(ApiError, match="Try again later: 6 attempts failed"):
+        get()
+    for wait, seconds in zip(waits, (1, 2, 4, 8, 16), strict=True):
+        assert seconds <= wait <= seconds * 1.25
+    assert "Shop could not answer (HTTP 503 Service Unavailable)" in caplog.messages[0]
 
-    @pytest.mark.parametrize("exception", [requests.ConnectionError, requests.ReadTimeout])
-    def test_retries_after_a_broken_connection(self, requests_mock, waits, caplog, exception):
-        caplog.set_level(logging.INFO)
-        requests_mock.get(f"{URL}/x", [{"exc": exception("?key=s3cret")}, {"json": 5}])
-        assert get()[0] == 5
-        assert len(waits) == 1
-        assert "s3cret" not in caplog.text
 
-    @pytest.mark.parametrize(
-        ("status", "only_rate_limits", "calls"),
-        [(400, False, 1), (401, False, 1), (408, True, 1), (500, True, 1), (429, True, 6)],
-    )
-    def test_retries_what_may_change(self, requests_mock, waits, status, only_rate_limits, calls):
-        error_of(requests_mock, {"status_code": status}, only_rate_limits=only_rate_limits)
-        assert (requests_mock.call_count, len(waits)) == (calls, calls - 1)
+@pytest.mark.parametrize("exception", [requests.ConnectionError, requests.ReadTimeout])
+def test_retries_after_a_broken_connection(requests_mock, waits, caplog, exception):
+    caplog.set_level(logging.INFO)
+    requests_mock.get(f"{URL}/x", [{"exc": exception("?key=s3cret")}, {"json": 5}])
+    assert get()[0] == 5
+    assert len(waits) == 1
+    assert "s3cret" not in caplog.text
 
-    def test_waits_as_long_as_the_service_asks_up_to_ten_minutes(self, requests_mock, waits):
-        for seconds in ("0", "599", "9999"):
-            limit = {"status_code": 429, "headers": {"Retry-After": seconds}}
-            requests_mock.get(f"{URL}/x", [limit, {"json": 1}])
-            get()
-        assert waits == [0, 599, 600]
+
+@pytest.mark.parametrize(
+    ("status", "only_rate_limits", "calls"),
+    [(400, False, 1), (401, False, 1), (408, True, 1), (500, True, 1), (429, True, 6)],
+)
+def test_retries_what_may_change(requests_mock, waits, status, only_rate_limits, calls):
+    requests_mock.get(f"{URL}/x", status_code=status)
+    with pytest.raises(ApiError):
+        get(only_rate_limits)
+    assert (requests_mock.call_count, len(waits)) == (calls, calls - 1)
+
+
+def test_waits_as_long_as_the_service_asks_up_to_ten_minutes(requests_mock, waits):
+    for seconds in ("0", "599", "9999"):
+        limit = {"status_code": 429, "headers": {"Retry-After": seconds}}
+        requests_mock.get(f"{URL}/x", [limit, {"json": 1}])
+        get()
+    assert waits == [0, 599, 600]
 
 
 @pytest.mark.parametrize(
@@ -98,53 +95,50 @@ def test_returns_the_clock_of_the_service_or_else_this(requests_mock, monkeypatc
     assert get()[1] == clock
 
 
-class TestBody:
-    @pytest.fixture
-    def serve(self, monkeypatch):
-        """Return the error of a request to a socket that sends a beginning, then a rest slowly."""
+def error_of_body(monkeypatch, beginning, rest=(), **policy):
+    """Return the error of a request to a socket that sends a beginning, then a rest slowly."""
+    is_over = threading.Event()
 
-        def serve(beginning, rest=(), **policy):
-            def respond():
-                with suppress(OSError), server.accept()[0] as connection:
-                    connection.recv(65536)
-                    connection.sendall(beginning)
-                    for piece in rest:
-                        connection.send(piece)
-                        is_over.wait(0.05)
+    def respond():
+        with suppress(OSError), server.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + beginning)
+            for piece in rest:
+                connection.send(piece)
+                is_over.wait(0.05)
 
-            is_over = threading.Event()
-            with socket.create_server(("127.0.0.1", 0)) as server:
-                threading.Thread(target=respond, daemon=True).start()
-                monkeypatch.setenv("SHOP_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-                with pytest.raises(ApiError) as raised:
-                    get(attempts=1, **policy)
-            is_over.set()
-            return raised.value
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=respond, daemon=True).start()
+        monkeypatch.setenv("SHOP_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(ApiError) as raised:
+            get(attempts=1, **policy)
+    is_over.set()
+    return raised.value
 
-        return serve
 
-    @pytest.mark.parametrize("piece", [b" ", b""])
-    def test_a_dripping_or_silent_body_ends_at_the_deadline(self, serve, piece):
-        """A socket's own timeout begins anew with each byte."""
-        started = time.monotonic()
-        error = serve(b"HTTP/1.1 200 OK\r\n\r\n", [piece] * 400, read=0.5, body=0.5)
-        assert "did not respond in time" in error.message
-        assert 0.5 < time.monotonic() - started < 10  # of the 20 that it would take
+@pytest.mark.parametrize("piece", [b" ", b""])
+def test_a_dripping_or_silent_body_ends_at_the_deadline(monkeypatch, piece):
+    """A socket's own timeout begins anew with each byte."""
+    started = time.monotonic()
+    error = error_of_body(monkeypatch, b"\r\n", [piece] * 400, read=0.5, body=0.5)
+    assert "did not respond in time" in error.message
+    assert 0.5 < time.monotonic() - started < 10  # of the 20 that it would take
 
-    @pytest.mark.parametrize(
-        "response",
-        [
-            b"Content-Length: 9\r\n\r\n[1",
-            b"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n",
-            b"Content-Encoding: gzip\r\n\r\n[]",
-            b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * (64 * 2**20 + 1)),
-        ],
-        ids=["truncated", "truncated chunks", "damaged", "too large"],
-    )
-    def test_a_broken_or_too_large_body_is_transient(self, serve, response):
-        error = serve(b"HTTP/1.1 200 OK\r\n" + response)
-        assert "incomplete, damaged or too large" in error.message
-        assert error.failure_type == FailureType.transient_error
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"Content-Length: 9\r\n\r\n[1",
+        b"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n",
+        b"Content-Encoding: gzip\r\n\r\n[]",
+        b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * (64 * 2**20 + 1)),
+    ],
+    ids=["truncated", "truncated chunks", "damaged", "too large"],
+)
+def test_a_broken_or_too_large_body_is_transient(monkeypatch, response):
+    error = error_of_body(monkeypatch, response)
+    assert "incomplete, damaged or too large" in error.message
+    assert error.failure_type == FailureType.transient_error
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,6 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
         (STATS, 200, {}, '{"status": "OK"}', Failure("system_error", "did not accept the request")),
         (STATS, 200, {}, WRONG_KEY, Failure("config_error", "rest key!”). Copy the REST API key")),
         (STATS, 500, {}, WRONG_KEY, Failure("config_error", "rest key!”). Copy the REST API key")),
-        (STATS, 200, {}, INACTIVE, Failure("config_error", "active!”). If the account is not act")),
         (STATS, 429, {}, INACTIVE, Failure("config_error", "active!”). If the account is not act")),
         (STATS, 400, {}, WENT_WRONG, Failure("transient_error", "Retargeting could not answer")),
         (STATS, 401, {}, WENT_WRONG, Failure("config_error", "Copy the REST API key again")),

@@ -4,7 +4,7 @@ from airbyte_cdk.models import FailureType
 from source_abandoned_carts.http import RetryPolicy
 from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.retargeting import Retargeting
-from source_abandoned_carts.windows import DAY, Window
+from source_abandoned_carts.windows import Window
 
 from .helpers import make_config
 
@@ -26,13 +26,6 @@ def test_requests_a_window_with_both_of_its_edges(api, requests_mock):
     assert counts[:2] == (8, 5)
     assert counts.clock.is_service
     assert requests_mock.last_request.query == "rest_key=rest-key-1&date_from=100&date_to=199"
-
-
-def test_check_requests_one_day(api, requests_mock):
-    requests_mock.get(URL, json=success())
-    api.check()
-    query = requests_mock.last_request.qs
-    assert int(query["date_to"][0]) - int(query["date_from"][0]) == DAY
 
 
 def test_a_count_may_be_a_text(api, requests_mock):

@@ -91,71 +91,67 @@ def test_normalizes_the_dates_of_carts_and_items_and_nothing_else(requests_mock)
     assert pages()[0].carts == [{**cart, **dates, "items": items}, {"items": "none"}]
 
 
-@pytest.fixture
-def serve(requests_mock):
+def serve(requests_mock, size, respond):
     """Serve a list of carts. Return the limits that were requested, and are to be.
 
     `respond` takes a limit and the number of carts before the page. It returns how many carts to
     send, or an HTTP status as a text.
     """
+    limits = []
 
-    def serve(size, respond):
-        limits = []
+    def text(request, context):
+        limit = int(request.qs["limit"][0])
+        start = int(request.qs.get("continuationtoken", ["0"])[0])
+        limits.append(limit)
+        response = respond(limit, start)
+        if isinstance(response, str):
+            context.status_code = int(response)
+            return ""
+        end = min(start + response, size)
+        token = {"continuationToken": str(end)} if end < size else {}
+        carts = [{"token": number} for number in range(start, end)]
+        return json.dumps({"items": carts, "hasMoreResults": bool(token), **token})
 
-        def text(request, context):
-            limit = int(request.qs["limit"][0])
-            start = int(request.qs.get("continuationtoken", ["0"])[0])
-            limits.append(limit)
-            response = respond(limit, start)
-            if isinstance(response, str):
-                context.status_code = int(response)
-                return ""
-            end = min(start + response, size)
-            token = {"continuationToken": str(end)} if end < size else {}
-            carts = [{"token": number} for number in range(start, end)]
-            return json.dumps({"items": carts, "hasMoreResults": bool(token), **token})
-
-        requests_mock.get(URL, text=text)
-        return limits
-
-    return serve
+    requests_mock.get(URL, text=text)
+    return limits
 
 
-class TestPageSize:
-    @pytest.mark.parametrize(
-        ("respond", "first_limits", "count"),
-        [
-            (lambda limit, _: limit, [50, 100, 200, 400, 500, 500], 43),
-            (lambda limit, _: min(limit, 50), [50, 100, 100], 400),
-            (lambda limit, _: 25, [50, 50], 800),
-            (lambda limit, _: limit if limit <= 100 else "400", [50, 100, 200, 100, 100], 202),
-            (lambda limit, _: limit if limit <= 200 else "500", [50, 100, 200, 400, 200], 103),
-            (lambda limit, start: limit if limit <= (400 if start < 5_000 else 50) else "400",
-             [50, 100, 200, 400, 500, 400, 400], 316),
-        ],
-        ids=["any", "capped at 50", "short", "400 above 100", "500 above 200", "changes"],
-    )  # fmt: skip
-    def test_adapts_to_the_service(self, serve, monkeypatch, caplog, respond, first_limits, count):
-        caplog.set_level(logging.INFO)
-        monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
-        limits = serve(20_000, respond)
-        assert [c["token"] for page in pages() for c in page.carts] == list(range(20_000))
-        assert limits[: len(first_limits)] == first_limits
-        assert len(limits) == count
-        assert caplog.text.count("The scan goes on with") == (sorted(limits) != limits)
+@pytest.mark.parametrize(
+    ("respond", "first_limits", "count"),
+    [
+        (lambda limit, _: limit, [50, 100, 200, 400, 500, 500], 43),
+        (lambda limit, _: min(limit, 50), [50, 100, 100], 400),
+        (lambda limit, _: 25, [50, 50], 800),
+        (lambda limit, _: limit if limit <= 100 else "400", [50, 100, 200, 100, 100], 202),
+        (lambda limit, _: limit if limit <= 200 else "500", [50, 100, 200, 400, 200], 103),
+        (lambda limit, start: limit if limit <= (400 if start < 5_000 else 50) else "400",
+         [50, 100, 200, 400, 500, 400, 400], 316),
+    ],
+    ids=["any", "capped at 50", "short", "400 above 100", "500 above 200", "changes"],
+)  # fmt: skip
+def test_adapts_the_page_size(requests_mock, monkeypatch, caplog, respond, first_limits, count):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
+    limits = serve(requests_mock, 20_000, respond)
+    assert [c["token"] for page in pages() for c in page.carts] == list(range(20_000))
+    assert limits[: len(first_limits)] == first_limits
+    assert len(limits) == count
+    assert caplog.text.count("The scan goes on with") == (sorted(limits) != limits)
 
-    @pytest.mark.parametrize(
-        ("status", "limits"),
-        [("401", [100]), ("403", [100]), ("429", [100] * 6), ("500", [100] + [50] * 6)],
-    )
-    def test_falls_back_and_retries_only_if_it_may_help(self, serve, monkeypatch, status, limits):
-        monkeypatch.setattr(time, "sleep", lambda seconds: None)
-        requested = serve(1_000, lambda limit, start: limit if start == 0 else status)
-        with pytest.raises(ApiError):
-            pages()
-        assert requested == [50, *limits]
 
-    def test_that_is_fixed_stays(self, serve):
-        limits = serve(100, lambda limit, _: limit)
-        pages(snipcart_page_size=20)
-        assert limits == [20] * 5
+@pytest.mark.parametrize(
+    ("status", "limits"),
+    [("401", [100]), ("403", [100]), ("429", [100] * 6), ("500", [100] + [50] * 6)],
+)
+def test_falls_back_and_retries_if_it_may_help(requests_mock, monkeypatch, status, limits):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    requested = serve(requests_mock, 1_000, lambda limit, start: limit if start == 0 else status)
+    with pytest.raises(ApiError):
+        pages()
+    assert requested == [50, *limits]
+
+
+def test_a_fixed_page_size_stays(requests_mock):
+    limits = serve(requests_mock, 100, lambda limit, _: limit)
+    pages(snipcart_page_size=20)
+    assert limits == [20] * 5

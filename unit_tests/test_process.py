@@ -1,5 +1,6 @@
-"""Importing the package changes nothing outside it."""
+"""What the import of the package and its command change in their process."""
 
+import signal
 import subprocess
 import sys
 
@@ -43,6 +44,26 @@ for name, value in snapshot().items():
 """
 
 
+def run(code, *words, before=None):
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=before)
+
+
 def test_importing_the_package_changes_nothing_outside_it():
-    command = [sys.executable, "-c", IMPORT]
-    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == ""
+    assert run(IMPORT).stdout == ""
+
+
+RUN = """
+import logging, os, signal, sys
+from source_abandoned_carts.run import run
+
+os._exit = lambda code: print(code, file=sys.stderr)
+run()
+print(logging.raiseExceptions, int(signal.getsignal(signal.SIGINT)), file=sys.stderr)
+"""
+
+
+def test_prints_no_logging_errors_and_leaves_an_ignored_interrupt_ignored():
+    """nohup and background jobs of a shell ignore the interrupt."""
+    result = run(RUN, "spec", before=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    assert result.stderr.split() == ["0", "False", str(int(signal.SIG_IGN))]
