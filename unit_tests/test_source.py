@@ -4,14 +4,16 @@ import threading
 import time
 
 import pytest
-from airbyte_cdk.models import Status
+from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer, Status
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_abandoned_carts import SourceAbandonedCarts, source
 
 from .helpers import SETTINGS, SPEC_FILE
 
 LOGGER = logging.getLogger("airbyte")
+CARTS = "abandoned_carts"
 SCHEMAS = SPEC_FILE.parent / "schemas"
 
 
@@ -26,6 +28,27 @@ def test_a_check_waits_for_no_service_longer_than_it_may(monkeypatch):
     is_over.set()
     assert result.status == Status.FAILED
     assert result.message == "Snipcart did not respond within 0.1 seconds."
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"), [("cart_stats", "Fill in retargeting_rest_key"), ("x", "Refresh the sch")]
+)
+def test_a_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice):
+    url = "https://app.snipcart.com/api/carts/abandoned"
+    requests_mock.get(url, json={"items": [{"token": "a"}], "hasMoreResults": False})
+    sync = {"sync_mode": "incremental", "destination_sync_mode": "append"}
+    streams = [{"name": n, "json_schema": {}, "supported_sync_modes": []} for n in (CARTS, name)]
+    catalog = ConfiguredAirbyteCatalogSerializer.load(
+        {"streams": [{"stream": stream, **sync} for stream in streams]}
+    )
+    config = {**SETTINGS, "retargeting_rest_key": None}
+    messages = []
+    with pytest.raises(AirbyteTracedException):
+        messages.extend(SourceAbandonedCarts().read(LOGGER, config, catalog))
+    (error,) = [m.trace.error for m in messages if m.trace and m.trace.error]
+    assert error.failure_type.value == "config_error"
+    assert f"do not turn on the stream {name}. {advice}" in error.message
+    assert [m.record.data for m in messages if m.record] == [{"token": "a"}]
 
 
 def test_logs_hide_all_forms_of_a_key():
