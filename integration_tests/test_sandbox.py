@@ -9,7 +9,6 @@ from datetime import timedelta
 from importlib.metadata import distributions
 from typing import Any
 
-import jsonschema
 import requests
 
 from sandbox import Sandbox, make_carts, make_events
@@ -101,33 +100,6 @@ def test_a_cart_can_be_listed_late(sandbox):
     sandbox.clock_offset = 31 * 60
     assert listed(sandbox, timeRange="LessThanADay") == [cart.token]
     assert listed(sandbox) == [cart.token for cart in sandbox.carts]
-
-
-def test_a_cart_that_left_the_list_keeps_its_address_unless_deleted(sandbox):
-    everything = [cart.token for cart in sandbox.carts]
-    cart = sandbox.carts[3]
-
-    def found() -> requests.Response:
-        return carts(sandbox, f"/{cart.token}")
-
-    assert found().json() == json.loads(json.dumps(cart.document))
-    cart.on_list = False
-    assert cart.token not in listed(sandbox)
-    assert found().json()["status"] == "InProgress"
-    cart.complete(sandbox.now(), "Shipped")
-    assert cart.token not in listed(sandbox)
-    assert found().json()["status"] == "Shipped"
-    jsonschema.Draft7Validator(SCHEMA).validate(found().json())
-    cart.put_back()
-    assert listed(sandbox) == everything
-    assert (found().json()["status"], found().json()["completionDate"]) == ("InProgress", None)
-    cart.delete()
-    assert cart.token not in listed(sandbox)
-    assert found().status_code == 404
-    sandbox.deleted_status = 410
-    assert found().status_code == 410
-    cart.put_back()
-    assert listed(sandbox) == everything
 
 
 def test_events_on_both_edges_are_counted_and_refusals_are_the_documented_ones(sandbox):

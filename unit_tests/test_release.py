@@ -68,6 +68,15 @@ def test_metadata_describes_the_connector():
     assert (ROOT / METADATA["icon"]).read_text().startswith("<svg ")
 
 
+def test_every_address_is_https():
+    """Airbyte's QA checks accept http to localhost only, and lines that end in the marker."""
+    accepted = r"http://(localhost|json-schema\.org)|# ignore-https-check$"
+    for path in (*ROOT.glob("*.*"), *ROOT.glob("[!.]*/*.*")):
+        if path.suffix in {".md", ".py", ".yaml", ".yml"} and "_tests" not in path.parent.name:
+            for line in path.read_text().splitlines():
+                assert "http://" not in line or re.search(accepted, line), f"{path}: {line}"
+
+
 def test_docs_list_each_stream_and_each_setting():
     listed = {row[0]: row[1:3] for row in rows(DOCS) if len(row) == 4}
     for stream in STREAMS:
