@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import track
 
 from .connector import Connector, SyncError
 
@@ -97,16 +98,14 @@ def _sync(
     if unknown := sorted(set(chosen) - set(streams)):
         raise SyncError(f"There is no stream {', '.join(unknown)}, but {', '.join(streams)}.")
     tables = [Table(streams[name]) for name in chosen or streams]
-    with open_database(to, folder) as database:
+    chosen_streams = [table.stream for table in tables]
+    with connector.reading(chosen_streams) as read_from, open_database(to, folder) as database:
         saved = database.saved_states(tables)
         if any(each["settings"] != settings for each in saved):
             _warn("The settings changed. Everything is read again, and old rows stay.")
         states = [json.loads(each["state"]) for each in saved if each["settings"] == settings]
-        messages = connector.read([table.stream for table in tables], states)
-        with _err.status("Reading") as status:
-            read = database.load(
-                messages, tables, settings, lambda count: status.update(f"Reading: {count:,}")
-            )
+        shown: Any = {"console": _err, "transient": True, "disable": not _err.is_terminal}
+        read = database.load(track(read_from(states), "Reading", **shown), tables, settings)
         print(f"{'stream':<20}{'records read':>12}{'rows now':>12}")
         for stream, records in read.items():
             ((rows,),) = database.query(f"SELECT COUNT(*) FROM {stream}")

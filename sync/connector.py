@@ -1,18 +1,22 @@
 """The installed connector as a process: which streams it has, and what it reads from them."""
 
+import contextlib
 import json
 import os
 import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 _COMMAND = Path(sys.executable).parent / "source-abandoned-carts"
 
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON; PostgreSQL cannot hold it
 _SHOWN = "Retrying in "  # in log lines that are not warnings
+
+Messages = Iterable[tuple[dict[str, Any], int]]
+"""RECORD and STATE messages with their sizes in bytes."""
 
 
 class SyncError(Exception):
@@ -31,26 +35,30 @@ class Connector:
 
     def discover(self) -> dict[str, dict[str, Any]]:
         """Give the streams that the settings turn on, as the protocol describes them, by name."""
-        catalogs = [message["catalog"] for message, _ in self._run("discover")]
+        with self._run("discover") as process:
+            catalogs = [message["catalog"] for message, _ in self._messages(process)]
         if not catalogs:
             raise SyncError("\n".join(self.problems))
         return {stream["name"]: stream for stream in catalogs[0]["streams"]}
 
-    def read(
-        self, streams: Sequence[Mapping[str, Any]], states: Sequence[Any]
-    ) -> Iterator[tuple[dict[str, Any], int]]:
-        """Read streams from their states; give RECORD and STATE messages with their sizes."""
+    @contextlib.contextmanager
+    def reading(self, streams: Sequence[Any]) -> Iterator[Callable[[Sequence[Any]], Messages]]:
+        """Start the command `read`, which takes a second; yield what sends it the states."""
         mode = {"destination_sync_mode": "append_dedup"}
         configured = [  # "incremental", if the stream supports it
             {"stream": stream, "sync_mode": max(stream["supported_sync_modes"]), **mode}
             for stream in streams
         ]
-        arguments = []
-        for option, content in (("catalog", {"streams": configured}), ("state", states)):
-            path = self._folder / f"{option}.json"
-            path.write_text(json.dumps(content))
-            arguments += [f"--{option}", str(path)]
-        return self._run("read", *arguments)
+        catalog = self._folder / "catalog.json"
+        catalog.write_text(json.dumps({"streams": configured}))
+        with self._run("read", "--catalog", str(catalog), "--state", "/dev/stdin") as process:
+
+            def read(states: Sequence[Any]) -> Messages:
+                with contextlib.suppress(BrokenPipeError), process.stdin as file:
+                    file.write(json.dumps(states).encode())
+                return self._messages(process)
+
+            yield read
 
     @property
     def problems(self) -> list[str]:
@@ -62,25 +70,29 @@ class Connector:
             found = [f"The connector ended before it had finished (exit code {self._exit_code})."]
         return found
 
-    def _run(self, command: str, *arguments: str) -> Iterator[tuple[dict[str, Any], int]]:
-        words = [str(_COMMAND), command, "--config", str(self._config), *arguments]
+    @contextlib.contextmanager
+    def _run(self, command: str, *arguments: str) -> Iterator[Any]:
+        command_line = [str(_COMMAND), command, "--config", str(self._config), *arguments]
         environment = {**os.environ, "TMPDIR": str(self._folder)}
-        with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
+        with Popen(command_line, env=environment, stdin=PIPE, stdout=PIPE) as process:
             try:
-                for line in process.stdout:
-                    if not line.endswith(b"\n"):
-                        break  # the connector was killed while it wrote
-                    match json.loads(_NUL.sub(rb"\1\\ufffd", line)):
-                        case {"log": {"level": level, "message": text}}:
-                            if level == "WARN" or _SHOWN in text:
-                                self._warn(text)
-                        case {"trace": {"error": {"message": text} as error}}:
-                            stream = error.get("stream_descriptor") or {}
-                            self._errors.setdefault(stream.get("name"), text)
-                        case {"type": "RECORD" | "STATE" | "CATALOG"} as message:
-                            yield message, len(line)
+                yield process
             except BaseException:
                 process.terminate()
                 raise
-        self._exit_code = process.returncode
+
+    def _messages(self, process: Any) -> Messages:
+        for line in process.stdout:
+            if not line.endswith(b"\n"):
+                break  # the connector was killed while it wrote
+            plain = _NUL.sub(rb"\1\\ufffd", line) if rb"\u0000" in line else line
+            match json.loads(plain):
+                case {"log": {"level": level, "message": text}}:
+                    if level == "WARN" or _SHOWN in text:
+                        self._warn(text)
+                case {"trace": {"error": {"message": text} as error}}:
+                    stream = error.get("stream_descriptor") or {}
+                    self._errors.setdefault(stream.get("name"), text)
+                case {"type": "RECORD" | "STATE" | "CATALOG"} as message:
+                    yield message, len(line)
+        self._exit_code = process.wait()

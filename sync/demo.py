@@ -41,9 +41,7 @@ def main() -> int:
         for cart in carts[42:50]:
             cart.delete()
         sandbox.carts += make_carts(5, _CARTS, now - timedelta(hours=1), now)
-        print(
-            "\nSecond sync: 12 carts changed, 30 were bought, 8 were deleted, 5 are new", flush=True
-        )
+        print("\nSecond sync: 12 carts changed, 30 bought, 8 deleted, and 5 new", flush=True)
         return run(_SETTINGS, f"duckdb:///{_DATABASE}", picture=_FOLDER / "abandoned_carts.png")
 
 

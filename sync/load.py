@@ -6,7 +6,7 @@ primary key, and saves each state in the same load as the rows that the state co
 
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
 from .columns import OTHERS, Kind, column_name, fit, kind_of
-from .connector import SyncError
+from .connector import Messages, SyncError
 
 _NAME, _DATASET = "abandoned_carts", "carts"  # of the pipeline; of the tables in a warehouse
 
@@ -116,13 +116,7 @@ class Database:
         states = self._pipeline.state.get("sources", {}).get(_NAME, {}).get("resources", {})
         return [states[name] for name in there if name in states]
 
-    def load(
-        self,
-        messages: Iterable[tuple[Mapping[str, Any], int]],
-        tables: Sequence[Table],
-        settings: str,
-        watch: Callable[[int], None],
-    ) -> dict[str, int]:
+    def load(self, messages: Messages, tables: Sequence[Table], settings: str) -> dict[str, int]:
         """Write records and the states behind them; count the records by stream."""
         by_name = {table.name: table for table in tables}
         read = dict.fromkeys(by_name, 0)
@@ -134,7 +128,6 @@ class Database:
                     read[name] += 1
                 case {"state": {"stream": {"stream_descriptor": {"name": name}}} as state}:
                     by_name[name].state = state
-                    watch(sum(read.values()))
             waiting += size
             if waiting >= _WRITE_EVERY:
                 self._write(tables, settings)
