@@ -225,7 +225,7 @@ def test_a_failing_stream_leaves_the_other_whole_and_new_settings_read_all_again
 
 def test_resumes_after_a_kill_and_lets_one_sync_in_at_a_time(sync, database, sandbox):
     for cart in sandbox.carts:
-        cart.document["metadata"] = {"long": "é" * 50_000}
+        cart.document["metadata"] = {"long": "é" * 90_000}
     sync.config["snipcart_page_size"] = 2
     process = sync.start_and_stall(database.url, page=50)  # after 98 carts
     refused = "Conflicting lock" if database.name == "duckdb" else "Another sync is writing"
@@ -247,7 +247,7 @@ def test_a_stopped_sync_or_connector_leaves_no_file_and_is_reported(sync, sandbo
     url = DuckDB(tmp_path).url
     process = sync.start_and_stall(url, page=2)
     files = [path for path in sync.temporary.rglob("*") if path.is_file()]
-    assert files, "the catalog and the state are there"
+    assert files, "the catalog is there"
     assert not any(sandbox.snipcart_key.encode() in path.read_bytes() for path in files)
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=60)

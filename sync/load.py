@@ -21,7 +21,7 @@ from .connector import Messages, SyncError
 
 _NAME, _DATASET = "abandoned_carts", "carts"  # of the pipeline; of the tables in a warehouse
 
-_WRITE_EVERY = 8 * 2**20
+_WRITE_EVERY = 16 * 2**20
 """Bytes of messages after which the rows are written, so that a killed sync resumes there."""
 
 _ARROW: dict[Kind, pa.DataType] = {
