@@ -31,7 +31,7 @@ def _wait(process: subprocess.Popen[bytes], started: float) -> str:
     if process.returncode:
         sys.exit(f"It ended with exit code {process.returncode}.")
     wall, cpu = time.monotonic() - started, usage.ru_utime + usage.ru_stime
-    return f"{wall:.0f} s, {cpu:.0f} s of CPU, {usage.ru_maxrss / 1024:.0f} MB at the peak"
+    return f"{wall:.1f} s, {cpu:.1f} s of CPU, {usage.ru_maxrss / 1024:.0f} MB at the peak"
 
 
 def read(folder: Path, url: str) -> None:

@@ -1,4 +1,4 @@
-"""The sandbox's answers, by a server that misbehaves at random, down to single bytes."""
+"""Serves a sandbox's responses, and misbehaves at random, down to single bytes."""
 
 import asyncio
 import gzip
@@ -24,18 +24,18 @@ _RETRY_AFTER = (
 
 
 class Chaos:
-    """Serves a sandbox on a port of 127.0.0.1, in a thread of its own.
+    """Serves a sandbox on a port of 127.0.0.1, in a thread.
 
-    `chance` is where a run gets its randomness from, `share` the part of the answers that go wrong.
-    `injected` counts how, `stolen` the requests for an address that only redirects name.
+    `chance` is the source of randomness, and `share` the share of responses that go wrong.
+    `injected` counts the faults, and `redirected` the requests that followed a redirect.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
-        self.sandbox = sandbox
+        self._sandbox = sandbox
         self.chance = random.Random(0)
         self.share = 0.0
         self.injected: Counter[str] = Counter()
-        self.stolen = 0
+        self.redirected = 0
         self._loop = asyncio.new_event_loop()
         server = self._loop.run_until_complete(
             asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -47,42 +47,41 @@ class Chaos:
         try:
             while True:
                 lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-                body = self._body(lines[0].split()[1], lines[1:-2])
-                if self.chance.random() < self.share:
+                status, body = self._respond(lines[0].split()[1], lines[1:-2])
+                # The faults send any body as a success.
+                if status == 200 and self.chance.random() < self.share:
                     name = self.chance.choice(list(FAULTS))
                     self.injected[name] += 1
                     await FAULTS[name](self, writer, body)
                 else:
-                    await send(writer, body)
+                    await send(writer, body, status)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
 
-    def _body(self, target: str, headers: list[str]) -> bytes:
-        """Give the body of a good answer."""
+    def _respond(self, target: str, headers: list[str]) -> tuple[int, bytes]:
+        """Return the status and the body of a response without a fault."""
         url = urlsplit(target)
-        service = {SNIPCART: "snipcart", RETARGETING: "retargeting"}.get(url.path)
-        if service is None:
-            self.stolen += 1
-            return b"{}"
+        if not url.path.startswith((SNIPCART, RETARGETING)):
+            self.redirected += 1
+            return 200, b"{}"
+        service = "snipcart" if url.path.startswith(SNIPCART) else "retargeting"
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        sent = {
-            name.lower(): value for name, _, value in (line.partition(": ") for line in headers)
-        }
-        _, found = self.sandbox.answer(Request(service, url.path, query, sent, 0))
-        return json.dumps(found).encode()
+        fields = (line.partition(": ") for line in headers)
+        received = {name.lower(): value for name, _, value in fields}
+        status, found = self._sandbox.answer(Request(service, url.path, query, received, 0))
+        return status, json.dumps(found).encode()
 
-    def words(self, body: bytes) -> bytes:
-        """What a careless service says: the keys, and whose carts these are."""
-        keys = [self.sandbox.snipcart_key, self.sandbox.retargeting_key]
-        return json.dumps(
-            {"message": [*keys, *map(quote, keys)], "cart": body[:2000].decode()}
-        ).encode()
+    def disclose(self, body: bytes) -> bytes:
+        """Return an error body that quotes the credentials and customers' data."""
+        keys = [self._sandbox.snipcart_key, self._sandbox.retargeting_key]
+        message = [*keys, *map(quote, keys)]
+        return json.dumps({"message": message, "cart": body[:2000].decode()}).encode()
 
 
-def answer(body: bytes, status: int = 200, **headers: str | None) -> bytes:
-    """Write an answer; `headers` with _ for -, None for none."""
+def response(body: bytes, status: int = 200, **headers: str | None) -> bytes:
+    """Return a whole response. Headers are named with _ for -, and None leaves one out."""
     fields = {
         "Date": formatdate(usegmt=True),
         "Content-Type": "application/json",
@@ -90,18 +89,18 @@ def answer(body: bytes, status: int = 200, **headers: str | None) -> bytes:
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
     lines = [f"{name}: {value}\r\n" for name, value in fields.items() if value is not None]
-    return f"HTTP/1.1 {status} Answer\r\n{''.join(lines)}\r\n".encode() + body
+    return f"HTTP/1.1 {status} Status\r\n{''.join(lines)}\r\n".encode() + body
 
 
 async def send(
     writer: asyncio.StreamWriter, body: bytes, status: int = 200, **headers: str | None
 ) -> None:
-    writer.write(answer(body, status, **headers))
+    writer.write(response(body, status, **headers))
     await writer.drain()
 
 
 def _part(chaos: Chaos, whole: bytes) -> bytes:
-    """Up to any byte: as often within the head as within the body."""
+    """Cut a response off at any byte: as often within the head as within the body."""
     head = whole.index(b"\r\n\r\n") + 4
     end = chaos.chance.choice(
         [chaos.chance.randrange(head), chaos.chance.randrange(head, len(whole))]
@@ -110,17 +109,17 @@ def _part(chaos: Chaos, whole: bytes) -> bytes:
 
 
 async def _too_many(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    await send(writer, chaos.words(body), 429, Retry_After=chaos.chance.choice(_RETRY_AFTER))
+    await send(writer, chaos.disclose(body), 429, Retry_After=chaos.chance.choice(_RETRY_AFTER))
 
 
 async def _server_error(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
     status = chaos.chance.choice([500, 502, 503, 504, 520, 408])
-    said = chaos.chance.choice([chaos.words(body), b"<html>" + chaos.words(body), b"", body])
-    await send(writer, said, status, Retry_After=chaos.chance.choice(_RETRY_AFTER))
+    body = chaos.chance.choice([chaos.disclose(body), b"<html>" + chaos.disclose(body), b"", body])
+    await send(writer, body, status, Retry_After=chaos.chance.choice(_RETRY_AFTER))
 
 
 async def _reset(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    writer.write(_part(chaos, answer(body)))
+    writer.write(_part(chaos, response(body)))
     await writer.drain()
     raw = writer.get_extra_info("socket")
     # Closed without waiting for what was sent: the kernel resets the connection.
@@ -129,13 +128,13 @@ async def _reset(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> Non
 
 
 async def _cut(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    writer.write(_part(chaos, answer(body)))
+    writer.write(_part(chaos, response(body)))
     await writer.drain()
     raise ConnectionError
 
 
 async def _endless(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    writer.write(answer(b"", Content_Length=None, Transfer_Encoding="chunked")[:-2] + b"\r\n")
+    writer.write(response(b"", Content_Length=None, Transfer_Encoding="chunked")[:-2] + b"\r\n")
     while True:
         writer.write(b"%x\r\n%b\r\n" % (len(body), body))
         await writer.drain()
@@ -144,7 +143,7 @@ async def _endless(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> N
 
 async def _html(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
     await send(
-        writer, b"<html><title>Back soon</title>" + chaos.words(body), Content_Type="text/html"
+        writer, b"<html><title>Back soon</title>" + chaos.disclose(body), Content_Type="text/html"
     )
 
 
@@ -155,28 +154,25 @@ async def _wrong_type(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -
 
 async def _compressed(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
     packed = gzip.compress(body, 1)
-    lie = chaos.chance.choice([packed, body, packed[: len(packed) // 2], packed + body, b""])
-    await send(writer, lie, Content_Encoding="gzip")
+    content = chaos.chance.choice([packed, body, packed[: len(packed) // 2], packed + body, b""])
+    await send(writer, content, Content_Encoding="gzip")
 
 
 async def _redirect(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
     status = chaos.chance.choice([301, 302, 303, 307, 308])
-    await send(writer, chaos.words(body), status, Location=f"{chaos.url}/stolen")
+    await send(writer, chaos.disclose(body), status, Location=f"{chaos.url}/stolen")
 
 
 async def _stall(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    writer.write(_part(chaos, answer(body)))
+    writer.write(_part(chaos, response(body)))
     await writer.drain()
     await asyncio.sleep(READ + 0.5)
     raise ConnectionError
 
 
 async def _drip(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    """Byte by byte, each in time and all of it too late: in the head, the body, a chunk's size."""
-    whole = answer(body)
-    chunked = answer(b"1;", Content_Length=None, Transfer_Encoding="chunked")
-    beginnings = [whole[:1], whole[: whole.index(b"\r\n\r\n") + 4], chunked]
-    writer.write(chaos.chance.choice(beginnings))
+    """Send the body byte by byte, each in time and all of them too late."""
+    writer.write(response(body)[: -len(body)])
     while True:
         writer.write(b"x")
         await writer.drain()
@@ -184,13 +180,15 @@ async def _drip(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None
 
 
 async def _closed_after(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    """Answer well, and close the connection that was to be kept."""
+    """Close the connection after a good response, although it is to be kept."""
     await send(writer, body)
     raise ConnectionError
 
 
 async def _no_http(chaos: Chaos, writer: asyncio.StreamWriter, body: bytes) -> None:
-    writer.write(chaos.chance.choice([chaos.words(body), b"HTTP/1.1 abc\r\n\r\n", b"\0" * 5_000]))
+    writer.write(
+        chaos.chance.choice([chaos.disclose(body), b"HTTP/1.1 abc\r\n\r\n", b"\0" * 5_000])
+    )
     await writer.drain()
     raise ConnectionError
 
