@@ -110,6 +110,7 @@ def settings_files(
         "snipcart_api_key": "key",
         "retargeting_rest_key": "key",
         "retargeting_window_days": 1,
+        "snipcart_departed_carts": "departed_carts" in streams,
         "url": url,  # for low-code
     }
     if page_size:

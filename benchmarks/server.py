@@ -2,7 +2,8 @@
 
 `python -m benchmarks.server CARTS DELAY CAP` prints its port and serves until it is stopped.
 It lists so many carts of 3.5 KB, modified in the last 50 days. A page holds as many carts as
-`limit` requests, at most CAP. Each response is sent DELAY seconds after its request.
+`limit` requests, at most CAP. Each response is sent DELAY seconds after its request. A single cart
+is not found, as if it had been deleted.
 """
 
 import asyncio
@@ -59,9 +60,13 @@ class _Server(asyncio.Protocol):
             asyncio.get_running_loop().call_later(self._delay, self._respond, line)
 
     def _respond(self, line: bytes) -> None:
-        body = _STATS if b"shopping-carts" in line else self._page(line)
+        status, body = "200 OK", _STATS
+        if b"/abandoned/" in line:
+            status, body = "404 Not Found", b"{}"
+        elif b"/abandoned" in line:
+            body = self._page(line)
         head = (
-            f"HTTP/1.1 200 OK\r\nDate: {formatdate(usegmt=True)}\r\n"
+            f"HTTP/1.1 {status}\r\nDate: {formatdate(usegmt=True)}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         self._transport.write(head.encode() + body)

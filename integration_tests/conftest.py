@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from sandbox import Sandbox
 
+from .databases import postgresql_server
 from .forks import EXECUTABLE, ForkServer, Process
 
 HERE = Path(__file__).parent
@@ -202,6 +204,19 @@ def instant(text: str) -> datetime:
     whole, _, fraction = text[:-1].partition(".")
     moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
     return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give each of xdist's workers the same PostgreSQL server."""
+    node.workerinput["postgresql"] = _shared_server(node.config)
+
+
+@cache
+def _shared_server(config: pytest.Config) -> str:
+    running = contextlib.ExitStack()
+    config.add_cleanup(running.close)
+    return running.enter_context(postgresql_server())
 
 
 @pytest.fixture
