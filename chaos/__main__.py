@@ -210,7 +210,7 @@ class _Sync:
         outcome.memory = max(outcome.memory, usage.ru_maxrss / 1024)
         outcome.leaks += [form for form in _FORBIDDEN if form in logs]
         outcome.succeeded = process.returncode == 0
-        outcome.defects += "defect of the connector" in logs
+        outcome.defects += "defect in the connector" in logs
         if event == "" and not outcome.succeeded:  # then it must say why
             outcome.defects += '"type":"TRACE"' not in logs
 

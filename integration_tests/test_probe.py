@@ -53,9 +53,9 @@ BEHAVIOURS = {  # how the sandbox behaves, and parts of the lines that the probe
         Fault("status", "snipcart", 2, 429, {"Retry-After": "7"},
               when=lambda request: "unknown" in request.query.values()),
         ]}, """filter on? | no answer: Snipcart could not be reached
-        Snipcart: no further answers: Snipcart is limiting requests (HTTP 429
+        Snipcart: no further answers: Snipcart limits the rate of requests (HTTP 429
         rate-limit headers does the service return? | Retry-After: 7 |
-        Retargeting: no further answers: Retargeting could not answer (HTTP 503"""),
+        Retargeting: no further answers: Retargeting failed to process the request (HTTP 503"""),
 }  # fmt: skip
 
 

@@ -70,8 +70,8 @@ class AbandonedCarts:
         state, time_range, first, others = self._begin(self._parse(saved or {}))
         if state.cursor and to_epoch(state.cursor) > first.clock.received_at:
             logger.warning(
-                f"The saved state of {self.name} is in the future ({state.cursor}). No carts are "
-                "read, and the state is kept. To read all carts again, clear the stream's data."
+                f"The saved state of {self.name} is in the future ({state.cursor}). This sync "
+                "emits no carts and keeps the state. To read all carts, clear the stream's data."
             )
             yield dict(saved or {})
             return
@@ -106,8 +106,8 @@ class AbandonedCarts:
                 if error.failure_type == FailureType.config_error:
                     raise
                 logger.warning(
-                    f"The last scan of {self.name} cannot be resumed, so a new one begins. No "
-                    f"carts are lost. {error.message}"
+                    f"The connector cannot resume the last scan of {self.name} and starts a new "
+                    f"one. No carts are lost. Reason: {error.message}"
                 )
         can_narrow = self._full_scan_seconds and state.full_scan_began
         time_range = next(iter(TIME_RANGES)) if can_narrow else None
@@ -166,7 +166,9 @@ class AbandonedCarts:
         dates = {key: date for key, value in values.items() if (date := to_rfc3339(value))}
         is_valid = len(dates) == len(values) and dates["start"] <= self._start
         if not is_valid or saved.get("filters", self._fingerprint) != self._fingerprint:
-            logger.warning(f"The state of {self.name} is not valid for the settings: all is read.")
+            logger.warning(
+                f"The saved state of {self.name} does not match the settings. All carts are read."
+            )
             return State()
         if dates.pop("start") != self._start:
             dates.pop("full_scan_began", None)  # the next scan is a full one

@@ -49,8 +49,8 @@ class CartStats:
         todo = list(windows(self._start, self._window_days, now, since))
         if finished is not None and to_epoch(finished) > now:
             logger.warning(
-                f"The saved state of {self.name} is in the future ({finished}). No windows are "
-                "read, and the state is kept. To read all windows again, clear the stream's data."
+                f"The saved state of {self.name} is in the future ({finished}). This sync emits "
+                "no windows and keeps the state. To read all windows, clear the stream's data."
             )
             todo = []
         if not todo:
@@ -76,8 +76,8 @@ class CartStats:
         grid = (saved.get("window_days", self._window_days), saved.get("start", self._day))
         if date_to is None or grid != (self._window_days, self._day):
             logger.warning(
-                f"The saved state of {self.name} is for other windows. All windows are read again. "
-                "To remove the old ones, clear the stream's data."
+                f"The saved state of {self.name} does not match the settings. This sync reads all "
+                "windows. To remove the rows of the old windows, clear the stream's data."
             )
             return date_to, self._start
         since = to_epoch(reached) + 1 if reached else to_epoch(date_to) - self._lookback

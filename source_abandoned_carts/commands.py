@@ -42,7 +42,7 @@ def _messages(arguments: argparse.Namespace) -> Iterator[AirbyteMessage]:
     entrypoint = AirbyteEntrypoint(source)
     logger = entrypoint.logger
     if arguments.command is None:
-        raise config_error("There is no command. Use spec, check, discover or read.")
+        raise config_error("No command was given. Use spec, check, discover or read.")
     if arguments.debug or is_platform_debug_log_enabled():
         logging.getLogger("airbyte").setLevel(logging.DEBUG)
         logger.debug("Debug logs enabled")
@@ -72,4 +72,4 @@ def _load(what: str, path: str, read: Callable[[str], _T]) -> _T:
     except OSError as error:
         raise config_error(f"The {what} file {path} cannot be read: {error.strerror}.") from None
     except Exception:  # whose text may quote the file
-        raise config_error(f"The {what} file {path} does not hold a {what} in JSON.") from None
+        raise config_error(f"The {what} file {path} does not contain a {what} in JSON.") from None

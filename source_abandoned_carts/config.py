@@ -67,10 +67,10 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
     keys = ("snipcart_api_key", "retargeting_rest_key")
     if not any(values[name] for name in keys):
         titles = " or ".join(f"“{spec['properties'][name]['title']}” ({name})" for name in keys)
-        raise config_error(f"There is no key for either service. Fill in {titles}, or both.")
+        raise config_error(f"No API key is set. Fill in {titles}, or both.")
     start = to_rfc3339(values["start_date"])
     if start is None:  # the pattern in the spec accepts a 31st of February
-        raise config_error("“Start date” (start_date) must be a day that exists, from 1970 on.")
+        raise config_error("“Start date” (start_date) must be an existing date in 1970 or later.")
     return Config(
         start=start,
         snipcart_api_key=values["snipcart_api_key"],

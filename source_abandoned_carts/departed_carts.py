@@ -57,7 +57,7 @@ class DepartedCarts:
         listed = heapq.nlargest(_MAX_KNOWN, _listed(first, pages, missing))
         requested = list(islice(missing.items(), _MAX_REQUESTS))
         if later := len(missing) - len(requested):
-            logger.info(f"{self.name}: {later:,} more carts left the list; later syncs read them.")
+            logger.info(f"Later syncs request {later:,} more carts that are missing from the list.")
         for token, last_seen_at in requested:
             cart = self._cart(token)
             del missing[token]
@@ -78,7 +78,7 @@ class DepartedCarts:
                 return None
             raise
         if not isinstance(cart, dict):
-            message = f"Snipcart's response is not a cart. It may have changed its API. {REPORT}"
+            message = f"Snipcart's response is not a cart. The API may have changed. {REPORT}"
             raise ApiError(message, FailureType.system_error)
         normalize_dates(cart)
         return cart

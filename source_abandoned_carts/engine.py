@@ -20,6 +20,8 @@ from airbyte_cdk.sources.types import Record
 from airbyte_cdk.sources.utils.slice_logger import DebugSliceLogger
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from .responses import REPORT
+
 _SILENCE = 60  # seconds after which a log line shows that the sync is alive
 
 Items = Iterator[list[dict[str, Any]] | dict[str, Any]]
@@ -62,7 +64,7 @@ def unexpected_error(where: str, error: Exception) -> AirbyteTracedException:
     """Describe a defect of the connector without the error's text, which may quote customers."""
     return AirbyteTracedException(
         message=f"{where} stopped because of a defect in the connector ({type(error).__name__}). "
-        "Report this to its maintainers, with the log of the sync.",
+        f"{REPORT}",
         internal_message="".join(traceback.format_tb(error.__traceback__)),
     )
 
@@ -84,7 +86,7 @@ class _PageQueue(Queue[Any]):
             try:
                 item = super().get(block, _SILENCE)
             except Empty:
-                log = AirbyteLogMessage(level=Level.INFO, message="Waiting for the next response.")
+                log = AirbyteLogMessage(level=Level.INFO, message="The sync waits for a response.")
                 return AirbyteMessage(type=Type.LOG, log=log)
             if not isinstance(item, list):
                 return item

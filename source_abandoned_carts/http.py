@@ -82,7 +82,7 @@ class Client(Service):
                 if not is_transient or (only_rate_limits and error.status != 429):
                     raise
                 if attempt == self._policy.attempts:
-                    error.message = f"{error.message} Try again later: {attempt} attempts failed."
+                    error.message = f"{error.message} {attempt} attempts failed. Try again later."
                     raise
                 seconds = 2 ** (attempt - 1) * random.uniform(1, 1.25)  # with jitter
                 if error.wait is not None:
@@ -134,8 +134,8 @@ def base_url(variable: str, default: str) -> str:
     is_safe = url.scheme == "https" or (url.scheme == "http" and is_loopback)
     if not (is_safe and url.host) or url.auth:
         raise config_error(
-            f"The environment variable {variable} must hold an https address, or plain http to a "
-            "loopback address such as http://localhost:8000."
+            f"The environment variable {variable} must be an https URL. Plain http is allowed only "
+            "for a loopback address such as http://localhost:8000."
         )
     return url.url.rstrip("/")
 

@@ -18,7 +18,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from . import json_text
 from .redaction import presentable
 
-REPORT = "Report this to the connector's maintainers."
+REPORT = "Report this to the connector's maintainers, with the log."
 
 
 class ApiError(AirbyteTracedException):
@@ -79,13 +79,13 @@ def _failure(status: int, advice: Mapping[int, str]) -> tuple[str, FailureType, 
     if status in (401, 403):
         return "refused the request", FailureType.config_error, advice[status]
     if status == 429:
-        return "is limiting requests", FailureType.transient_error, ""
+        return "limits the rate of requests", FailureType.transient_error, ""
     if status == 408 or 500 <= status < 600:
-        return "could not answer", FailureType.transient_error, ""
+        return "failed to process the request", FailureType.transient_error, ""
     if 300 <= status < 400:
         # To follow it could send the credential to another server.
-        return "redirected the request", FailureType.system_error, REPORT
-    what_to_do = f"Check the settings of the source. If they are right: {REPORT}"
+        return "redirected the request", FailureType.system_error, f"Check the proxy. {REPORT}"
+    what_to_do = f"Check the settings of the source. {REPORT}"
     return "did not accept the request", FailureType.system_error, what_to_do
 
 

@@ -26,7 +26,7 @@ class Retargeting(Client):
     name = "Retargeting"
     advice = {  # noqa: RUF012
         401: "Copy the REST API key again from Retargeting's dashboard, Settings → Integration.",
-        403: "If the account is not active, reactivate it, or remove its key from the settings.",
+        403: "Reactivate the account, or remove its key. If it is active, ask Retargeting.",
     }
     url_variable = "RETARGETING_API_URL"
     default_url = "https://api.retargeting.app/v1/partners-api"
@@ -51,8 +51,8 @@ class Retargeting(Client):
         abandoned, recovered = _count(data.get("abandoned")), _count(data.get("recovered"))
         if abandoned is None or recovered is None:
             raise ApiError(
-                "Retargeting's response lacks the numbers of abandoned and recovered carts. "
-                f"Retargeting may have changed its API. {REPORT}",
+                "Retargeting's response lacks two whole numbers, “abandoned” and “recovered”. "
+                f"The API may have changed. {REPORT}",
                 FailureType.system_error,
             )
         return Counts(abandoned, recovered, clock)

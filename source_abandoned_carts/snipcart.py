@@ -45,8 +45,8 @@ class Snipcart(Client):
     name = "Snipcart"
     advice = {  # noqa: RUF012
         401: "Copy the secret key again from Snipcart's dashboard, Account → API keys → Secret.",
-        403: "Either the key is for the other mode (Test and Live have different keys), or the "
-        "account does not include abandoned carts. If both are right, ask Snipcart's support.",
+        403: "Use the key of the other mode, Test or Live. If the key is right, ask Snipcart's "
+        "support whether the account includes abandoned carts.",
     }
     url_variable = "SNIPCART_API_URL"
     default_url = "https://app.snipcart.com/api"
@@ -80,8 +80,8 @@ class Snipcart(Client):
                     raise
                 if limits == self._limits:
                     logger.info(
-                        f"A request for {limits[step]} carts failed. {error.message} The scan goes "
-                        f"on with {limits[step - 1]} per page."
+                        f"A request for {limits[step]} carts failed. {error.message} The connector "
+                        f"continues with {limits[step - 1]} carts per page."
                     )
                 limits = limits[:step]  # so that the limit no longer grows
                 step -= 1
@@ -133,7 +133,7 @@ def _convert(record: dict[str, Any], names: tuple[str, ...]) -> None:
 
 def _not_a_page() -> ApiError:
     return ApiError(
-        "Snipcart's response is not a page of carts: it lacks a list of carts, whether more carts "
-        f"follow, or a new continuation token. Snipcart may have changed its API. {REPORT}",
+        "Snipcart's response is not a page of carts: “items”, “hasMoreResults” or a new "
+        f"“continuationToken” is missing. The API may have changed. {REPORT}",
         FailureType.system_error,
     )

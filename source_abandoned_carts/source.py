@@ -35,11 +35,11 @@ from .snipcart import Snipcart
 _CHECK_POLICY = RetryPolicy(connect=5, read=8, body=10, attempts=2, max_retry_after=2)
 _CHECK_DEADLINE = 15  # seconds; the platform wants a result within 30, start-up included
 
-# The setting that turns each stream on.
+# The settings that turn each stream on.
 _SETTINGS = {
     AbandonedCarts.name: "snipcart_api_key",
     CartStats.name: "retargeting_rest_key",
-    DepartedCarts.name: "snipcart_departed_carts",
+    DepartedCarts.name: "snipcart_departed_carts and snipcart_api_key",
 }
 
 
@@ -61,7 +61,7 @@ class SourceAbandonedCarts(Source):
         problems = []
         for name, check in checks.items():
             if check not in done:
-                problems.append(f"{name} did not respond within {_CHECK_DEADLINE} seconds.")
+                problems.append(f"{name} did not respond in {_CHECK_DEADLINE} seconds. Try later.")
             elif isinstance(failure := check.exception(), AirbyteTracedException):
                 problems.append(str(failure))
             else:
@@ -113,7 +113,7 @@ class SourceAbandonedCarts(Source):
         spec = self.spec(logger).connectionSpecification
         for name in config:
             if name.startswith(("snipcart_", "retargeting_")) and name not in spec["properties"]:
-                logger.warning(f"There is no setting {name}, so it is ignored. Check its spelling.")
+                logger.warning(f"The connector ignores the setting {name}. Check its spelling.")
         settings = read_config(config, spec)
         streams: list[AbandonedCarts | CartStats | DepartedCarts] = []
         if settings.snipcart_api_key:
@@ -129,7 +129,7 @@ class SourceAbandonedCarts(Source):
 
 def _not_turned_on(name: str) -> engine.Items:
     """Fail when the stream is read, so that the others are read all the same."""
-    what_to_do = f"Fill in {_SETTINGS[name]}" if name in _SETTINGS else "Refresh the schema"
+    what_to_do = f"Set {_SETTINGS[name]}" if name in _SETTINGS else "Refresh the schema"
     raise config_error(
         f"The settings do not turn on the stream {name}. {what_to_do}, or remove the stream from "
         "the connection."

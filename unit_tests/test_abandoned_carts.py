@@ -101,7 +101,7 @@ class TestState:
         api = FakeApi([START])
         assert read(api, state) == ([START], [finished("2023-12-31T23:00:00Z")])
         assert api.calls == [None]
-        assert "is not valid" in caplog.text
+        assert "does not match the settings" in caplog.text
 
     @pytest.mark.parametrize(
         ("changes", "settings", "is_read_again"),
@@ -168,7 +168,7 @@ class TestCheckpoints:
         expected = [finished("2024-02-29T23:00:00Z")]
         assert read(api, state) == (["2024-03-01T00:00:00Z"], expected)
         assert api.calls == calls
-        assert ("cannot be resumed, so a new one begins" in caplog.text) == bool(failure)
+        assert ("cannot resume the last scan" in caplog.text) == bool(failure)
 
     def test_of_a_wrong_key_fail(self):
         api = FakeApi([START], failure=FailureType.config_error)

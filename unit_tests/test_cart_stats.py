@@ -84,7 +84,7 @@ def test_reads_again_from_the_window_that_holds_the_lookback(read, lookback, day
 def test_reads_history_again_only_for_other_windows(read, caplog, state, days):
     assert list(read(FakeApi(), state, now=NOW + 60)) == [*days, finished(NOW + 60)]
     is_read_again = bool(state) and days[0] == 0
-    assert ("All windows are read again" in caplog.text) == is_read_again
+    assert ("reads all windows" in caplog.text) == is_read_again
 
 
 def test_a_state_or_a_start_in_the_future_reads_nothing(read, caplog):

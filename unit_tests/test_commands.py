@@ -44,5 +44,5 @@ def test_an_unexpected_error_prints_a_trace_and_a_check_its_status(run, monkeypa
 def test_a_file_that_is_not_valid_is_not_quoted(run, text):
     messages = run("check", text)
     assert messages[-1]["trace"]["error"]["failure_type"] == "config_error"
-    assert "config.json does not hold" in messages[-1]["trace"]["error"]["message"]
+    assert "config.json does not contain" in messages[-1]["trace"]["error"]["message"]
     assert "sesame" not in json.dumps(messages)

@@ -44,7 +44,7 @@ def test_an_empty_setting_counts_as_missing(value):
     [
         ("start_date", None, "is missing"),
         ("start_date", "31.01.2024", "YYYY-MM-DD"),
-        ("start_date", "2024-02-30", "a day that exists, from 1970 on"),
+        ("start_date", "2024-02-30", "an existing date in 1970 or later"),
         ("snipcart_api_key", 5, "text"),
         ("snipcart_api_key", "\ud83d", "text"),
         ("snipcart_time_range", "anytime", "one of Anytime, LessThan4Hours"),

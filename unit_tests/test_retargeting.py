@@ -44,6 +44,6 @@ def test_a_count_may_be_a_text(api, requests_mock):
 )
 def test_rejects_a_response_without_two_whole_numbers(api, requests_mock, body):
     requests_mock.get(URL, json=body)
-    with pytest.raises(ApiError, match="lacks the numbers") as raised:
+    with pytest.raises(ApiError, match="lacks two whole numbers") as raised:
         api.counts(Window(1, 2))
     assert raised.value.failure_type == FailureType.system_error

@@ -136,7 +136,7 @@ def test_adapts_the_page_size(requests_mock, monkeypatch, caplog, respond, first
     assert [c["token"] for page in pages() for c in page.carts] == list(range(20_000))
     assert limits[: len(first_limits)] == first_limits
     assert len(limits) == count
-    assert caplog.text.count("The scan goes on with") == (sorted(limits) != limits)
+    assert caplog.text.count("The connector continues with") == (sorted(limits) != limits)
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ def test_a_check_waits_for_no_service_longer_than_it_may(monkeypatch):
     assert time.monotonic() - started < 2
     is_over.set()
     assert result.status == Status.FAILED
-    assert result.message == "Snipcart did not respond within 0.1 seconds."
+    assert result.message == "Snipcart did not respond in 0.1 seconds. Try later."
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"), [("cart_stats", "Fill in retargeting_rest_key"), ("x", "Refresh the sch")]
+    ("name", "advice"), [("cart_stats", "Set retargeting_rest_key"), ("x", "Refresh the sch")]
 )
 def test_a_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice):
     url = "https://app.snipcart.com/api/carts/abandoned"
