@@ -11,7 +11,12 @@ setup(
     packages=find_packages(include=["source_abandoned_carts"]),
     package_data={"source_abandoned_carts": ["spec.yaml", "schemas/*.json", "py.typed"]},
     # orjson, jsonschema and urllib3 come with these two and are used as they are there.
-    install_requires=["airbyte-cdk>=7.39.1,<8", "requests>=2.32,<3", "pendulum>=3,<4"],
+    install_requires=[
+        "airbyte-cdk>=7.39.1,<8",
+        "requests>=2.32,<3",
+        "urllib3>=2.2,<3",  # the first with read1 for decoded bodies
+        "pendulum>=3,<4",
+    ],
     extras_require={
         "sync": [
             "dlt[duckdb,postgres]>=1.31,<2",

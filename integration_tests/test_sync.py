@@ -211,14 +211,12 @@ def test_keeps_every_value_and_merges_what_changes(sync, database, sandbox, tmp_
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "$x^$ [red]" in text
     assert "\x1b" not in text
-    is_duckdb = database.name == "duckdb"
-    # The README has queries for DuckDB, the docs for tables that Airbyte wrote into PostgreSQL.
-    page = (ROOT / ("README.md" if is_duckdb else "docs/abandoned-carts.md")).read_text()
-    pattern = r"\.sql\('''\n(.*?)'''\)" if is_duckdb else r"```sql\n(.*?)```"
-    queries = re.findall(
-        pattern, page.replace('"modificationDate"', "modification_date"), re.DOTALL
-    )
-    assert queries
+    docs = (ROOT / "docs/abandoned-carts.md").read_text()
+    queries = re.findall("```sql\n(.*?)```", re.sub(r'"(\w+)Date"', r"\1_date", docs), re.DOTALL)
+    assert len(queries) == 5
+    if database.name == "duckdb":  # which cannot run the last one
+        readme = (ROOT / "README.md").read_text()
+        queries[-1:] = re.findall(r"\.sql\('''\n(.*?)'''\)", readme, re.DOTALL)
     for query in queries:
         assert database.rows(query)
 

@@ -7,6 +7,7 @@ moved between pages while the list was read, so that only the answer for its tok
 
 import heapq
 import logging
+import random
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -55,15 +56,16 @@ class DepartedCarts:
         missing = {token: seen for token, seen in _parse(saved or {}).items() if seen >= forgotten}
         # The newest first, if there are more than may be known.
         listed = heapq.nlargest(_MAX_KNOWN, _listed(first, pages, missing))
-        requested = list(islice(missing.items(), _MAX_REQUESTS))
-        if later := len(missing) - len(requested):
+        requested = list(missing.items())
+        if later := max(0, len(requested) - _MAX_REQUESTS):
             logger.info(f"Later syncs request {later:,} more carts that are missing from the list.")
+            # At random, so that carts in progress do not keep the others from their turn.
+            requested = random.sample(requested, _MAX_REQUESTS)
         for token, last_seen_at in requested:
             cart = self._cart(token)
-            del missing[token]
             if cart is not None and _is_in_progress(cart):
-                missing[token] = last_seen_at  # at the end, behind those not requested yet
                 continue
+            del missing[token]
             status = None if cart is None else cart.get("status")
             times = {"last_seen_at": last_seen_at, "noticed_at": began}
             yield [{"token": token, **times, "status": status, "cart": cart}]

@@ -14,7 +14,7 @@ SELECT CAST(DATE_TRUNC('week', modification_date AT TIME ZONE 'UTC') AS DATE),
 FROM abandoned_carts WHERE modification_date IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2
 """
 OUTCOMES = """
-SELECT CASE WHEN departed.token IS NULL THEN 'still abandoned' WHEN departed.status IS NULL
+SELECT CASE WHEN departed.token IS NULL THEN 'still abandoned' WHEN departed.cart IS NULL
        THEN 'gone' ELSE 'finished' END, UPPER(COALESCE(currency, '?')), COUNT(*), SUM(total)
 FROM abandoned_carts AS cart LEFT JOIN departed_carts AS departed ON departed.token = cart.token
      AND departed.noticed_at >= COALESCE(cart.modification_date, departed.noticed_at)
