@@ -1,1 +1,1 @@
-"""The installed command as a process, over real HTTP."""
+"""Tests of the installed command as a process, over HTTP."""

@@ -1,4 +1,4 @@
-"""Runs the installed command as a process against a sandbox on loopback."""
+"""Run the installed command as a process against a sandbox on loopback."""
 
 import contextlib
 import itertools
@@ -21,18 +21,20 @@ from sandbox import Sandbox
 from .databases import postgresql_server
 from .forks import EXECUTABLE, ForkServer, Process
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
+CARTS = "abandoned_carts"
+STATS = "cart_stats"
 Messages = list[dict[str, Any]]
 
 
 @dataclass
 class Output:
-    """What a run of the command gave."""
+    """The exit code and the output of a command."""
 
     code: int
     text: str
     waits: list[float]
-    """How long it would have slept each time; a forked command sleeps for a hundredth of that."""
+    """Seconds of each sleep from 0.5 on. A forked command sleeps for a hundredth of them."""
 
     @property
     def messages(self) -> Messages:
@@ -51,7 +53,7 @@ class Output:
 
     @property
     def status(self) -> dict[str, Any]:
-        """The one CONNECTION_STATUS."""
+        """The only CONNECTION_STATUS message."""
         (message,) = self.of("CONNECTION_STATUS")
         return message["connectionStatus"]
 
@@ -61,12 +63,12 @@ class Output:
         return [trace["error"] for trace in traces if trace["type"] == "ERROR"]
 
     def error(self, stream: str) -> dict[str, Any]:
-        """The first error of a stream."""
+        """Return the first error of a stream."""
         descriptors = [(error.get("stream_descriptor") or {}, error) for error in self.errors]
         return next(error for found, error in descriptors if found.get("name") == stream)
 
     def statuses(self, stream: str) -> list[str]:
-        """STARTED, RUNNING, and COMPLETE or INCOMPLETE."""
+        """Return the statuses of a stream: STARTED, RUNNING, COMPLETE or INCOMPLETE."""
         traces = [message["trace"].get("stream_status") for message in self.of("TRACE")]
         return [t["status"] for t in traces if t and t["stream_descriptor"]["name"] == stream]
 
@@ -75,7 +77,7 @@ class Output:
 
 
 class Connector:
-    """The command with its files in a folder, led to a sandbox by the environment.
+    """The command, with its files in a folder and a sandbox's URLs in the environment.
 
     Without a fork server, it starts the installed executable.
     """
@@ -86,19 +88,19 @@ class Connector:
         self._forks = forks
         self.environment = {**os.environ, **sandbox.environment, "WAITS": str(self._waits)}
 
-    def start(self, *words: str, **files: Any) -> "Process | subprocess.Popen[str]":
-        """Start the command with words and files; a file is JSON, or text as it is."""
-        arguments = list(words)
+    def start(self, *arguments: str, **files: Any) -> "Process | subprocess.Popen[str]":
+        """Start the command with arguments and files. A file is written as text or as JSON."""
+        command = list(arguments)
         for name, content in files.items():
             if content is not None:
                 path = self._folder / f"{name}.json"
                 path.write_text(content if isinstance(content, str) else json.dumps(content))
-                arguments += [f"--{name}", str(path)]
+                command += [f"--{name}", str(path)]
         self._waits.write_text("")
         if self._forks:
-            return self._forks.start(arguments, self.environment)
+            return self._forks.start(command, self.environment)
         return subprocess.Popen(
-            [EXECUTABLE, *arguments],
+            [EXECUTABLE, *command],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -106,9 +108,9 @@ class Connector:
             text=True,
         )
 
-    def run(self, *words: str, **files: Any) -> Output:
-        """Run a command to its end."""
-        process = self.start(*words, **files)
+    def run(self, *arguments: str, **files: Any) -> Output:
+        """Run a command until it ends."""
+        process = self.start(*arguments, **files)
         text, _ = process.communicate(timeout=120)
         assert process.returncode >= 0, f"ended by a signal, or after 120 seconds: {text}"
         return Output(process.returncode, text, [float(w) for w in self._waits.read_text().split()])
@@ -141,7 +143,7 @@ class Shop:
         self.table: dict[str, dict[str, Any]] = {}
 
     def sync(self, code: int = 0, **settings: Any) -> Messages:
-        """Sync, and give the records; the sandbox's requests are those of this sync."""
+        """Sync and return the records. The sandbox then lists the requests of this sync only."""
         self.sandbox.requests.clear()
         config, state = {**self.config, **settings}, {self.stream: self.state}
         self.output = self.connector.read(config, self.stream, state=state)
@@ -149,13 +151,13 @@ class Shop:
         return self._merge(self.output.messages)
 
     def sync_and_kill(self, *, records: int, requests: int) -> Messages:
-        """Kill a sync that has emitted so many records, while it waits after so many requests.
+        """Kill a sync that has emitted `records`, while it waits for a response after `requests`.
 
-        Gives the records that came whole.
+        Returns the complete records.
         """
-        halted = threading.Event()
+        is_over = threading.Event()
         numbers = itertools.count(1)
-        self.sandbox.before = lambda _: next(numbers) > requests and halted.wait(30)
+        self.sandbox.before = lambda _: next(numbers) > requests and is_over.wait(30)
         state = state_file({self.stream: self.state})
         process = self.connector.start(
             "read", config=self.config, catalog=catalog(self.stream), state=state
@@ -168,7 +170,7 @@ class Shop:
             records -= '"type":"RECORD"' in lines[-1]
         process.send_signal(signal.SIGKILL)
         process.wait()
-        halted.set()
+        is_over.set()
         self.sandbox.before = None
         with process.stdout:
             lines += process.stdout.readlines()
@@ -199,16 +201,16 @@ def state_file(states: dict[str, Any]) -> Messages:
 
 
 def instant(text: str) -> datetime:
-    """Read RFC 3339 in UTC with any number of fraction digits, which Python 3.10 does not."""
+    """Parse RFC 3339 in UTC with any number of fraction digits. Python 3.10 cannot."""
     assert text.endswith("Z")
-    whole, _, fraction = text[:-1].partition(".")
-    moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
-    return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+    seconds, _, fraction = text[:-1].partition(".")
+    date = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    return date.replace(microsecond=int(fraction[:6].ljust(6, "0")))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give each of xdist's workers the same PostgreSQL server."""
+    """Share one PostgreSQL server among xdist's workers."""
     node.workerinput["postgresql"] = _shared_server(node.config)
 
 
@@ -239,11 +241,11 @@ def forks() -> Iterator[ForkServer]:
 
 @pytest.fixture
 def connector(tmp_path: Path, sandbox: Sandbox, forks: ForkServer) -> Connector:
-    """The connector led to the fixture sandbox."""
+    """The connector, with the fixture sandbox."""
     return Connector(tmp_path, sandbox, forks)
 
 
 @pytest.fixture
 def executable(tmp_path: Path, sandbox: Sandbox) -> Connector:
-    """The same by the real executable: for start-up, signals, closed pipes and exit codes."""
+    """The real executable, to test start-up, signals, closed pipes and exit codes."""
     return Connector(tmp_path, sandbox, None)

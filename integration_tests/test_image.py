@@ -1,4 +1,4 @@
-"""The Docker image, as Airbyte runs it: read-only, without capabilities, not as root."""
+"""The Docker image, run as Airbyte runs it: read-only, without capabilities, not as root."""
 
 import json
 import os
@@ -17,18 +17,16 @@ import yaml
 
 from sandbox import Fault, Sandbox
 
-from .conftest import HERE, catalog
-
-ROOT = HERE.parent
+from .conftest import CARTS, ROOT, STATS, catalog
 
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[str]:
-    """The image that IMAGE names, or one built from this checkout."""
+    """Yield the name in IMAGE, or that of an image built from this checkout."""
     if shutil.which("docker") is None:
         pytest.skip("there is no docker command")
     if subprocess.run(["docker", "version"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("no Docker engine answers")
+        pytest.skip("no Docker engine responds")
     if name := os.environ.get("IMAGE"):
         yield name
         return
@@ -38,19 +36,19 @@ def image() -> Iterator[str]:
     subprocess.run(["docker", "image", "rm", name], check=True, stdout=subprocess.DEVNULL)
 
 
-def start(image: str, sandbox: Sandbox, folder: Path, *words: str) -> Any:
+def start(image: str, sandbox: Sandbox, folder: Path, *arguments: str) -> Any:
     variables = [f"--env={name}={value}" for name, value in sandbox.environment.items()]
     return subprocess.Popen(
         ["docker", "run", "--rm", "--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL",
          "--security-opt=no-new-privileges", *variables, f"--volume={folder}:/secrets:ro",
-         image, *words],
+         image, *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
     )  # fmt: skip
 
 
-def run(kind: str, image: str, sandbox: Sandbox, folder: Path, *words: str) -> list[Any]:
-    """Run a command to its end, and give its messages of a kind."""
-    process = start(image, sandbox, folder, *words)
+def run(kind: str, image: str, sandbox: Sandbox, folder: Path, *arguments: str) -> list[Any]:
+    """Run a command until it ends. Return its messages of a kind."""
+    process = start(image, sandbox, folder, *arguments)
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 0, text
     return [message for message in map(json.loads, text.splitlines()) if message["type"] == kind]
@@ -58,11 +56,11 @@ def run(kind: str, image: str, sandbox: Sandbox, folder: Path, *words: str) -> l
 
 @pytest.fixture
 def secrets(tmp_path: Path, sandbox: Sandbox) -> Path:
-    tmp_path.chmod(0o755)  # pytest's are for their owner alone, and the image's user is another
+    tmp_path.chmod(0o755)  # the image's user is not the folder's owner
     files = {
         "config": sandbox.config,
         "wrong": {**sandbox.config, "snipcart_api_key": "wrong"},
-        "catalog": catalog("abandoned_carts", "cart_stats"),
+        "catalog": catalog(CARTS, STATS),
     }
     for name, content in files.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
@@ -83,15 +81,15 @@ def test_spec_check_discover_and_read_work(image, sandbox, secrets):
     assert "Snipcart refused the request" in message["connectionStatus"]["message"]
     (message,) = run("CATALOG", *arguments, "discover", *config)
     names = [stream["name"] for stream in message["catalog"]["streams"]]
-    assert names == ["abandoned_carts", "cart_stats"]
+    assert names == [CARTS, STATS]
     messages = run("RECORD", *arguments, "read", *config, "--catalog", "/secrets/catalog.json")
     counts = Counter(message["record"]["stream"] for message in messages)
-    assert counts["abandoned_carts"] == len(sandbox.carts)
-    assert counts["cart_stats"] > 30
+    assert counts[CARTS] == len(sandbox.carts)
+    assert counts[STATS] > 30
 
 
 @pytest.mark.parametrize(("signal", "code"), [("TERM", 143), ("INT", 130)])
-def test_a_signal_ends_it_at_once(image, sandbox, secrets, signal, code):
+def test_signal_ends_the_container_at_once(image, sandbox, secrets, signal, code):
     sandbox.faults = [Fault("slow", seconds=60)]
     options = ("--config", "/secrets/config.json", "--catalog", "/secrets/catalog.json")
     process = start(image, sandbox, secrets, "read", *options)
@@ -104,12 +102,12 @@ def test_a_signal_ends_it_at_once(image, sandbox, secrets, signal, code):
     subprocess.run(["docker", "kill", f"--signal={signal}", container], check=True)
     process.communicate(timeout=30)
     assert process.returncode == code
-    assert time.monotonic() - began < 30  # of the 60 that the response takes
+    assert time.monotonic() - began < 30  # the response would take 60
 
 
-def test_it_is_labelled_and_names_its_entrypoint(image):
-    (told,) = json.loads(subprocess.check_output(["docker", "image", "inspect", image]))
-    config = told["Config"]
+def test_image_has_labels_and_an_entrypoint(image):
+    (details,) = json.loads(subprocess.check_output(["docker", "image", "inspect", image]))
+    config = details["Config"]
     metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text())["data"]
     assert config["Labels"]["io.airbyte.name"] == metadata["dockerRepository"]
     assert config["Labels"]["io.airbyte.version"] == metadata["dockerImageTag"]
@@ -138,7 +136,7 @@ run()
 @pytest.mark.parametrize(
     ("config", "code", "kind"), [("config", 0, "RECORD"), ("wrong", 1, "TRACE")]
 )
-def test_the_connector_does_without_what_the_image_leaves_out(sandbox, secrets, config, code, kind):
+def test_connector_runs_without_the_packages_left_out(sandbox, secrets, config, code, kind):
     requirements = (ROOT / "requirements.txt").read_text()
     left_out = re.findall("--no-emit-package ([a-z-]+)", requirements)
     assert {"pandas", "numpy", "grpcio"} <= set(left_out)

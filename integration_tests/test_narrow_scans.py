@@ -1,4 +1,4 @@
-"""Narrow scans between full ones: what is requested, what is emitted, what a full scan repairs."""
+"""Narrow scans between full scans: their requests and records, and what full scans add."""
 
 from datetime import timedelta
 
@@ -10,19 +10,19 @@ from . import conftest
 
 
 class Shop(conftest.Shop):
-    """A shop whose carts are of the last months; the service's clock can be moved."""
+    """A shop with carts of the last months, and helpers to change them and the service's time."""
 
     def pass_hours(self, hours: float) -> None:
-        """Advance the service's clock; this machine's stays behind."""
+        """Advance the service's clock, but not the local one."""
         self.sandbox.clock_offset += hours * 3_600
 
     def ranges(self) -> list[str]:
-        """The time ranges of the last sync's requests, without repetitions."""
+        """Return the distinct time ranges of the last sync's requests."""
         ranges = [request.query["timeRange"] for request in self.sandbox.requests]
         return list(dict.fromkeys(ranges))
 
     def touch(self, *indexes: int, days_old: int = 100) -> None:
-        """Change carts that were created some days ago."""
+        """Change carts as if they were created some days ago."""
         now = self.sandbox.now()
         for index in indexes:
             cart = self.sandbox.carts[index]
@@ -31,7 +31,7 @@ class Shop(conftest.Shop):
             cart.touch(now - timedelta(seconds=2))
 
     def missing(self) -> list[int]:
-        """The indexes of the carts whose last version the destination lacks."""
+        """Return the indexes of carts whose last version is not in the destination."""
         return [
             index
             for index, cart in enumerate(self.sandbox.carts)
@@ -42,7 +42,7 @@ class Shop(conftest.Shop):
 @pytest.fixture
 def make_shop(sandbox, connector):
     def make(carts: int = 120, hours: int = 24) -> Shop:
-        shop = Shop(sandbox, connector, "abandoned_carts", snipcart_full_scan_hours=hours)
+        shop = Shop(sandbox, connector, conftest.CARTS, snipcart_full_scan_hours=hours)
         now = sandbox.now()
         first, last = now - timedelta(days=200), now - timedelta(days=10)
         sandbox.carts = make_carts(carts, first=first, last=last)
@@ -51,7 +51,7 @@ def make_shop(sandbox, connector):
     return make
 
 
-def test_requests_the_narrowest_range_since_the_last_scan_by_the_services_clock(make_shop):
+def test_requests_the_narrowest_range_by_the_service_time(make_shop):
     shop = make_shop(2_000, hours=720)
     shop.sync()
     assert shop.ranges() == ["Anytime"]
@@ -72,7 +72,7 @@ def test_requests_the_narrowest_range_since_the_last_scan_by_the_services_clock(
 @pytest.mark.parametrize(("wait", "hours"), [(22, 24), (1, 0)], ids=["due", "turned off"])
 @pytest.mark.parametrize("date", ["modified", "created"])
 def test_full_scan_emits_what_narrow_scans_missed(make_shop, date, wait, hours):
-    shop = make_shop(hours=24)
+    shop = make_shop()
     shop.sandbox.time_range_by = date
     shop.sync()
     for _ in range(2):
@@ -86,7 +86,7 @@ def test_full_scan_emits_what_narrow_scans_missed(make_shop, date, wait, hours):
     records = shop.sync(snipcart_full_scan_hours=hours)
     assert shop.ranges()[-1] == "Anytime"
     assert shop.missing() == []
-    assert len(records) < 20  # the carts since the last full scan, not all
+    assert len(records) < 20  # not all carts, only those since the last full scan
     assert ("full_scan_began" in shop.state) == bool(hours)
 
 

@@ -1,4 +1,4 @@
-"""`make probe` finds out how a service behaves, and prints no key and no customer's data."""
+"""`make probe` reports how a service behaves, and prints no keys and no customers' data."""
 
 import json
 import signal
@@ -12,14 +12,14 @@ import pytest
 from probe.__main__ import main
 from sandbox import Fault, make_carts, make_events
 
-from .conftest import HERE
+from .conftest import ROOT
 
 NOW, DAY = int(time.time()), 86_400
-CARTS = make_carts(6)
+SAMPLES = make_carts(6)
 DATES = (None, "0001-01-01T00:00:00", "call Ada", 10**12, "1579715005", "2020-01-22 13:36:45.1Z")
-for cart, date in zip(CARTS, DATES, strict=True):
+for cart, date in zip(SAMPLES, DATES, strict=True):
     cart.document["creationDate"] = date
-BEHAVIOURS = {  # how the sandbox behaves, and parts of the lines that the probe prints of it
+BEHAVIOURS = {  # how the sandbox behaves, and texts that the probe then prints
     "as in the documents": ({}, """at most? | 500, the connector's greatest limit | snipcart_page_s
         return carts? | by neither creationDate nor modificationDate | snipcart_full_scan_hours
         timeRange filter on? | modificationDate | snipcart_full_scan_hours
@@ -45,7 +45,7 @@ BEHAVIOURS = {  # how the sandbox behaves, and parts of the lines that the probe
     "few events": ({"largest_page": 25, "order": "-created", "abandoned": [NOW - 20 * DAY]},
         "newest first |\nfilter on? | modificationDate |\ntoo few requests were left |\nmade: 40"),
     "few events alone": ({"snipcart_key": "", "abandoned": [NOW - 20 * DAY]}, "date_to? | yes |"),
-    "date formats": ({"carts": CARTS}, 'creationDate? | null (1), 0001-01-01 (1), another format '
+    "date formats": ({"carts": SAMPLES}, 'creationDate? | null (1), 0001-01-01 (1), another format '
         '(1), ############# (not readable) (1), "##########" (1), "####-##-## ##:##:##.#Z" (1) |'),
     "inactive": ({"account_active": False}, "no further answers: Retargeting refused the request"),
     "failures": ({"faults": [Fault("status", "retargeting", 2, 503),
@@ -61,7 +61,7 @@ BEHAVIOURS = {  # how the sandbox behaves, and parts of the lines that the probe
 
 @pytest.fixture
 def account(make_sandbox, monkeypatch):
-    """A sandbox with the carts and events of some months, and no waiting."""
+    """A sandbox with carts and events of some months. Sleeping is turned off."""
     sandbox = make_sandbox(0)
     for name, value in sandbox.environment.items():
         monkeypatch.setenv(name, value)
@@ -74,26 +74,27 @@ def account(make_sandbox, monkeypatch):
     return sandbox
 
 
-def probe(account, folder, capsys, behaviour, answers):
-    """Run the probe in this process, look for answers, and check what is true of each run."""
+def probe(account, folder, capsys, behaviour, expected):
+    """Run the probe in this process. Check the expected texts and what is true for each run."""
     vars(account).update(behaviour)
     (folder / "config.json").write_text(json.dumps(account.config))
     with pytest.raises(SystemExit) as end:
         main(["--config", str(folder / "config.json")])
     text = capsys.readouterr().out
-    assert not [answer for answer in answers.split("\n") if answer.strip() not in text], text
+    assert not [line for line in expected.split("\n") if line.strip() not in text], text
     assert end.value.code == ("no further answers" in text)
     names = {cart.document["billingAddress"]["name"] for cart in account.carts}
-    assert not [one for one in ("@", "sandbox", *names) if one in text]  # the keys begin with it
+    # The sandbox's keys begin with "sandbox".
+    assert not [private for private in ("@", "sandbox", *names) if private in text]
     assert text.endswith(f"\nRequests made: {len(account.requests)}\n")
 
 
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_finds_out_how_the_services_behave(account, tmp_path, capsys, behaviour):
+def test_reports_how_the_services_behave(account, tmp_path, capsys, behaviour):
     probe(account, tmp_path, capsys, *BEHAVIOURS[behaviour])
 
 
-def test_chance_and_changes_mislead_nobody(account, tmp_path, capsys):
+def test_short_pages_and_changes_are_not_misread(account, tmp_path, capsys):
     for index, cart in enumerate(account.carts):
         cart.document["total"] = 20.01 if index % 20 else 10.01
 
@@ -103,9 +104,9 @@ def test_chance_and_changes_mislead_nobody(account, tmp_path, capsys):
         if len(account.requests) == 28:
             del account.abandoned[::2]  # customers come back
 
-    answers = "at most? | at least 93 |\nfilter on? | modificationDate |\n"
-    answers += "the filters? | cannot tell\ndate_to? | cannot tell"
-    probe(account, tmp_path, capsys, {"before": change}, answers)
+    expected = "at most? | at least 93 |\nfilter on? | modificationDate |\n"
+    expected += "the filters? | cannot tell\ndate_to? | cannot tell"
+    probe(account, tmp_path, capsys, {"before": change}, expected)
 
 
 def test_ends_without_a_traceback(account, tmp_path):
@@ -114,7 +115,7 @@ def test_ends_without_a_traceback(account, tmp_path):
         main(["--config", str(path)])
     path.write_text(json.dumps(account.config))
     command = [sys.executable, "-m", "probe", "--config", str(path)]
-    process = subprocess.Popen(command, cwd=HERE.parent, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     account.before = lambda request: process.send_signal(signal.SIGINT)  # as Ctrl-C does
     assert process.communicate(timeout=120) == (None, "")
     assert process.returncode == -signal.SIGINT

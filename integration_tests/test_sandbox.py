@@ -1,4 +1,4 @@
-"""The sandbox follows the two services' documents."""
+"""The sandbox behaves as the two services' documents describe."""
 
 import json
 import subprocess
@@ -14,9 +14,8 @@ import requests
 from sandbox import Sandbox, make_carts, make_events
 from sandbox.data import FORMS, NO_DATE
 
-from .conftest import HERE
+from .conftest import ROOT
 
-ROOT = HERE.parent
 SCHEMA = json.loads((ROOT / "source_abandoned_carts/schemas/abandoned_carts.json").read_text())
 JSON = {"Accept": "application/json"}
 THIRTY_DAYS = 30 * 86_400
@@ -28,14 +27,14 @@ def carts(sandbox: Sandbox, path: str = "", **params: Any) -> requests.Response:
 
 
 def listed(sandbox: Sandbox, limit: int = 500, **params: Any) -> list[str]:
-    """The tokens of all carts on the list, read page by page."""
-    found: list[str] = []
+    """Return the tokens of all carts on the list, read page by page."""
+    tokens: list[str] = []
     page: dict[str, Any] = {"hasMoreResults": True, "continuationToken": None}
     while page["hasMoreResults"]:
         token = page["continuationToken"]
         page = carts(sandbox, limit=limit, continuationToken=token, **params).json()
-        found += [cart["token"] for cart in page["items"]]
-    return found
+        tokens += [cart["token"] for cart in page["items"]]
+    return tokens
 
 
 def stats(sandbox: Sandbox, **params: Any) -> Any:
@@ -45,7 +44,7 @@ def stats(sandbox: Sandbox, **params: Any) -> Any:
 
 
 def never_filled(schema: dict[str, Any], values: list[Any], path: str = "") -> Iterator[str]:
-    """The properties that are missing, null, or an empty object or list in all these values."""
+    """Yield the properties that are missing, null or empty in all these values."""
     for name, part in schema.get("properties", {}).items():
         found = [value[name] for value in values if value.get(name) not in (None, [], {})]
         if not found:
@@ -55,7 +54,7 @@ def never_filled(schema: dict[str, Any], values: list[Any], path: str = "") -> I
         yield from never_filled(part.get("items", part), objects, f"{path}{name}/")
 
 
-def test_the_same_seed_gives_the_same_carts_with_all_fields_dates_and_texts():
+def test_same_seed_makes_the_same_carts_with_all_fields():
     documents, same, other = (
         [cart.document for cart in make_carts(300, seed)] for seed in (5, 5, 6)
     )  # fmt: skip
@@ -73,7 +72,7 @@ def test_the_same_seed_gives_the_same_carts_with_all_fields_dates_and_texts():
     assert 'surrogate \\ud83d"' in text
 
 
-def test_basic_auth_and_the_accept_header_are_checked(sandbox):
+def test_checks_basic_auth_and_the_accept_header(sandbox):
     key = sandbox.snipcart_key
     for headers, auth, status in (
         (JSON, None, 401), (JSON, ("", key), 401), (JSON, (key, key), 401), ({}, (key, ""), 406),
@@ -83,7 +82,7 @@ def test_basic_auth_and_the_accept_header_are_checked(sandbox):
         assert requests.get(url, headers=headers, auth=auth, timeout=10).status_code == status
 
 
-def test_pages_follow_one_another_by_tokens_that_need_percent_encoding(sandbox):
+def test_tokens_link_the_pages_and_need_percent_encoding(sandbox):
     page = carts(sandbox).json()
     assert len(page["items"]) == 20  # by default
     assert set("|+/=") <= set(page["continuationToken"])
@@ -92,7 +91,7 @@ def test_pages_follow_one_another_by_tokens_that_need_percent_encoding(sandbox):
     assert carts(sandbox, continuationToken="Cart|nonsense").status_code == 400
 
 
-def test_a_cart_can_be_listed_late(sandbox):
+def test_lists_a_cart_late(sandbox):
     cart = sandbox.carts[3]
     cart.touch(sandbox.now())
     cart.listed_from = sandbox.now() + timedelta(minutes=30)
@@ -102,7 +101,7 @@ def test_a_cart_can_be_listed_late(sandbox):
     assert listed(sandbox) == [cart.token for cart in sandbox.carts]
 
 
-def test_events_on_both_edges_are_counted_and_refusals_are_the_documented_ones(sandbox):
+def test_counts_both_edges_and_returns_the_documented_errors(sandbox):
     sandbox.abandoned, sandbox.recovered = [99, 100, 150, 199, 200], [199]
     counts = {"status": "success", "data": {"abandoned": 3, "recovered": 1}}
     assert stats(sandbox, date_from=100, date_to=199) == counts
@@ -129,7 +128,7 @@ def test_runs_as_a_command():
     assert [response.status_code for response in responses] == [503, 200]
 
 
-def test_the_installed_package_contains_only_the_connector():
+def test_installed_package_contains_only_the_connector():
     site = sysconfig.get_path("purelib")
     (distribution,) = distributions(name="source-abandoned-carts", path=[site])
     names = [file.parts for file in distribution.files or []]

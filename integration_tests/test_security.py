@@ -1,4 +1,4 @@
-"""Credentials and customers' data appear in no output, and nobody can redirect a request."""
+"""Output contains no credentials or customers' data, and nobody can redirect a request."""
 
 import base64
 import json
@@ -8,7 +8,8 @@ import pytest
 
 from sandbox import Fault
 
-CARTS = "abandoned_carts"
+from .conftest import CARTS, STATS
+
 KEY = 'sk+live/4=2&b%41@shop:x"y\\z k Ω'
 REST_KEY = 'rest/k+e=y&%2F@ret:"a\\b c€'
 CUSTOMER = "ann.lovelace"
@@ -20,7 +21,7 @@ ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\x00\u2028\x9b31m"
 
 
 def encodings(key: str) -> set[str]:
-    """The encodings of a credential, made here without the connector's own list."""
+    """Return the encodings of a credential, without the connector's own list."""
     found = {key, quote(key), quote(key, safe=""), quote_plus(key)}
     found.add(base64.b64encode(f"{key}:".encode()).decode())
     return found | {json.dumps(text)[1:-1] for text in found}
@@ -34,7 +35,7 @@ def assert_discloses_nothing(text: str) -> None:
 
 
 @pytest.fixture
-def secretive(sandbox):
+def private_sandbox(sandbox):
     sandbox.snipcart_key, sandbox.retargeting_key = KEY, REST_KEY
     for cart in sandbox.carts:
         cart.document["email"] = f"{CUSTOMER}@shop.example"
@@ -53,15 +54,15 @@ def secretive(sandbox):
     ],
     ids=["refused key", "bad request", "redirect", "malformed header", "damaged", "reset"],
 )
-def test_failures_disclose_nothing(secretive, connector, fault):
+def test_failures_disclose_nothing(private_sandbox, connector, fault):
     for service, key in (("snipcart", KEY), ("retargeting", REST_KEY)):
         echo = json.dumps(" ".join(sorted(encodings(key))) + f" {CUSTOMER}@x.y")[1:-1]
         body = json.loads(json.dumps(fault.body).replace("KEY", echo))
         headers = {k: v.replace("KEY", quote(key)) for k, v in fault.headers.items()}
-        secretive.faults.append(Fault(fault.kind, service, 99, fault.status, headers, body))
-    # The filter is in each URL, and the CDK does not know that it is to be redacted.
-    config = {**secretive.config, "snipcart_email": f"{CUSTOMER}@shop.example"}
-    output = connector.read(config, CARTS, "cart_stats", options=("--debug",))
+        private_sandbox.faults.append(Fault(fault.kind, service, 99, fault.status, headers, body))
+    # The e-mail address is in each URL, but the CDK does not know that it is private.
+    config = {**private_sandbox.config, "snipcart_email": f"{CUSTOMER}@shop.example"}
+    output = connector.read(config, CARTS, STATS, options=("--debug",))
     assert output.code == 1
     assert_discloses_nothing(output.text)
     checked = connector.run("check", config=config)
@@ -70,22 +71,22 @@ def test_failures_disclose_nothing(secretive, connector, fault):
 
 
 @pytest.mark.parametrize("level", ["--debug", "LOG_LEVEL"])
-def test_debug_logs_disclose_nothing(secretive, connector, level):
+def test_debug_logs_disclose_nothing(private_sandbox, connector, level):
     connector.environment |= {} if level == "--debug" else {"LOG_LEVEL": "debug"}
     options = (level,) if level == "--debug" else ()
-    output = connector.read(secretive.config, CARTS, "cart_stats", options=options)
+    output = connector.read(private_sandbox.config, CARTS, STATS, options=options)
     assert output.code == 0
-    assert len(output.records(CARTS)) == len(secretive.carts)
-    assert "slice:null" in output.logs("INFO")  # which the CDK logs only then
+    assert len(output.records(CARTS)) == len(private_sandbox.carts)
+    assert "slice:null" in output.logs("INFO")  # the CDK logs it only at this level
     lines = [line for line in output.text.splitlines() if '"type":"RECORD"' not in line]
     assert_discloses_nothing("\n".join(lines))
 
 
 @pytest.mark.parametrize("change", [{"snipcart_api_key": [KEY]}, {"start_date": KEY}])
-def test_refused_settings_are_not_quoted(secretive, connector, change):
-    config = {**secretive.config, **change}
+def test_refused_settings_are_not_quoted(private_sandbox, connector, change):
+    config = {**private_sandbox.config, **change}
     assert_discloses_nothing(connector.run("check", config=config).text)
-    assert_discloses_nothing(connector.read(config, "cart_stats").text)
+    assert_discloses_nothing(connector.read(config, STATS).text)
 
 
 def test_text_cannot_forge_a_message(sandbox, connector):

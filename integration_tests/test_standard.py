@@ -1,4 +1,4 @@
-"""Airbyte's own standard tests, by its own command, in a checkout of the name that they go by."""
+"""Airbyte's standard tests, run by its command in a checkout with the name that they expect."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import HERE
+from .conftest import ROOT
 
 FILES = (
     "acceptance-test-config.yml", "pyproject.toml", "metadata.yaml", "icon.svg", "Dockerfile",
@@ -19,16 +19,15 @@ FILES = (
 def test_airbytes_standard_tests_pass(sandbox, tmp_path: Path):
     checkout = tmp_path / "source-abandoned-carts"
     for name in ("integration_tests", "source_abandoned_carts"):
-        shutil.copytree(HERE.parent / name, checkout / name)
+        shutil.copytree(ROOT / name, checkout / name)
     for name in FILES:
-        shutil.copy(HERE.parent / name, checkout)
+        shutil.copy(ROOT / name, checkout)
     (checkout / "secrets").mkdir()
     (checkout / "secrets/config.json").write_text(json.dumps(sandbox.config))
-    # Where Airbyte's registry cannot be reached, a standard test warns, and must not fail.
+    # If Airbyte's registry cannot be reached, a standard test warns. That must not fail it.
     warning = checkout / "test_warning.py"
     warning.write_text("import warnings\n\ndef test_warning():\n    warnings.warn('no registry')\n")
-    # Those of the image build one by a Dockerfile of Airbyte's own, which they fetch; test_image.py
-    # has ours.
+    # The image tests fetch and build a Dockerfile of Airbyte's. test_image.py tests our own.
     options = [
         "-m", "not image_tests",
         "-W", "error::airbyte_cdk.test.standard_tests._catalog_checks.DiscoveredCatalogWarning",

@@ -1,4 +1,4 @@
-"""Whole syncs into real databases, as `make sync` runs them."""
+"""Complete syncs into real databases, as `make sync` runs them."""
 
 import contextlib
 import copy
@@ -24,10 +24,8 @@ from sync.columns import OTHERS, column_name
 from sync.connector import SyncError
 from sync.report import report
 
-from .conftest import HERE, Connector, instant
+from .conftest import CARTS, ROOT, STATS, Connector, instant
 from .databases import PASSWORD, Database, DuckDB, PostgreSQL, postgresql_server
-
-ROOT = HERE.parent
 
 
 class Sync:
@@ -54,7 +52,7 @@ class Sync:
         )  # fmt: skip
 
     def __call__(self, to: str, *options: str, code: int = 0) -> str:
-        """Sync once and give what is printed."""
+        """Run a sync until it ends. Return its output."""
         process = self.start(to, *options)
         text, _ = process.communicate(timeout=120)
         assert process.returncode == code, text
@@ -64,7 +62,7 @@ class Sync:
         return text
 
     def start_and_stall(self, to: str, page: int) -> subprocess.Popen[str]:
-        """Start a sync, and give it when it waits for a page of carts that will not come."""
+        """Start a sync. Return when it waits for this page of carts, which does not come."""
         self.sandbox.requests.clear()
         fault = Fault("slow", seconds=30, when=lambda _: len(self.sandbox.to("snipcart")) == page)
         self.sandbox.faults = [fault]
@@ -78,13 +76,13 @@ class Sync:
 
 @pytest.fixture
 def sync(tmp_path: Path, sandbox: Sandbox, connector: Connector) -> Iterator[Sync]:
-    """A sync that may neither send a request elsewhere nor leave a file behind."""
-    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
-        elsewhere.settimeout(0.1)
-        proxy = f"http://127.0.0.1:{elsewhere.getsockname()[1]}"
+    """A sync that must not send requests to other addresses or leave files."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.1)
+        proxy = f"http://127.0.0.1:{other.getsockname()[1]}"
         yield (sync := Sync(tmp_path, sandbox, connector, proxy))
         with pytest.raises(TimeoutError):
-            elsewhere.accept()
+            other.accept()
     assert not sync.home.exists()
     assert list(sync.temporary.rglob("*")) == []
 
@@ -105,20 +103,20 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 
 
 def counts(text: str) -> dict[str, tuple[int, int]]:
-    """What the summary says: records read and rows now, by stream."""
+    """Return the records read and the rows now, by stream, from a printed summary."""
     found = re.findall(r"^(\w+) +([\d,]+) +([\d,]+) *$", text, re.MULTILINE)
     return {name: (int(a.replace(",", "")), int(b.replace(",", ""))) for name, a, b in found}
 
 
 def assert_equal(database: Database, sync: Sync) -> None:
-    """The tables hold what the connector emits: every record with all its fields, last one wins.
+    """Check that the tables contain each record that the connector emits, with all its fields.
 
-    The connector does not emit carts that left the list, but the table keeps them.
+    Of records with the same key, the last one counts. The tables keep carts that left the list.
     """
     (message,) = sync.connector.run("discover", config=sync.config).of("CATALOG")
     schemas = {s["name"]: s["json_schema"]["properties"] for s in message["catalog"]["streams"]}
     output = sync.connector.read(sync.config, *schemas)
-    schemas.pop("departed_carts", None)  # which depends on the sync before
+    schemas.pop("departed_carts", None)  # its records depend on the last sync
     departed = {cart.document.get("token") for cart in sync.sandbox.carts if not cart.on_list}
     for name, fields in schemas.items():
         found = {_key(row): row for row in _found(database, name, fields)}
@@ -126,7 +124,7 @@ def assert_equal(database: Database, sync: Sync) -> None:
         records = {_key(record): record for record in map(_expected, output.records(name))}
         assert rows.keys() == records.keys()
         for key, record in records.items():
-            if name == "cart_stats" and f"{record['date_to']:%T}" != "23:59:59":  # still running
+            if name == STATS and f"{record['date_to']:%T}" != "23:59:59":  # still running
                 record["date_to"] = rows[key]["date_to"]
             assert rows[key] == record
 
@@ -136,7 +134,7 @@ def _key(record: dict[str, Any]) -> object:
 
 
 def _expected(record: dict[str, Any]) -> dict[str, Any]:
-    """Read date-times, leave out nulls, and replace NUL, which PostgreSQL cannot hold."""
+    """Parse date-times, remove nulls, and replace NUL, which PostgreSQL cannot store."""
     text = re.sub(r"(?<!\\)((?:\\\\)*)\\u0000", r"\1\\ufffd", json.dumps(record))
     is_date = re.compile(r"\d{4}-\d\d-\d\dT.*Z")
     found = {k: instant(v) if is_date.fullmatch(str(v)) else v for k, v in json.loads(text).items()}
@@ -149,7 +147,7 @@ def _found(database: Database, table: str, fields: dict[str, Any]) -> Iterator[d
         yield {field: value for field, value in found.items() if value is not None}
 
 
-def test_keeps_every_value_and_merges_what_changes(sync, database, sandbox, tmp_path):
+def test_keeps_every_value_and_merges_changes(sync, database, sandbox, tmp_path):
     sync.config["snipcart_departed_carts"] = True
     first = sandbox.carts[0].document
     first |= {
@@ -165,11 +163,11 @@ def test_keeps_every_value_and_merges_what_changes(sync, database, sandbox, tmp_
         cart.document["items"][0]["name"] = name
     sandbox.carts[7].document["items"] = "none"
     del sandbox.carts[8].document["token"], sandbox.carts[9].document["token"]
-    sandbox.carts.append(copy.deepcopy(sandbox.carts[3]))  # the same cart twice, the last one wins
+    sandbox.carts.append(copy.deepcopy(sandbox.carts[3]))  # twice, and the last one counts
     sandbox.carts[-1].document["total"] = 77.5
     text = sync(database.url)
-    assert counts(text)["abandoned_carts"] == (121, 120)
-    windows = counts(text)["cart_stats"][1]
+    assert counts(text)[CARTS] == (121, 120)
+    windows = counts(text)[STATS][1]
     assert_equal(database, sync)
     (row,) = database.rows(
         "SELECT invoice_number, completion_date, base_total, total, status, "
@@ -199,9 +197,9 @@ def test_keeps_every_value_and_merges_what_changes(sync, database, sandbox, tmp_
     deleted.delete()
     picture = tmp_path / "carts.png"
     text = sync(database.url, "--picture", str(picture))
-    read, rows = counts(text)["abandoned_carts"]
+    read, rows = counts(text)[CARTS]
     assert (read < 40, rows) == (True, 120)
-    assert counts(text)["cart_stats"] == (windows, windows)
+    assert counts(text)[STATS] == (windows, windows)
     assert_equal(database, sync)
     rows = database.rows("SELECT token, status, cart FROM departed_carts ORDER BY status")
     assert [(row["token"], row["status"]) for row in rows] == [
@@ -221,23 +219,23 @@ def test_keeps_every_value_and_merges_what_changes(sync, database, sandbox, tmp_
         assert database.rows(query)
 
 
-def test_a_failing_stream_leaves_the_other_whole_and_new_settings_read_all_again(sync, tmp_path):
+def test_rereads_all_carts_after_a_failure_or_new_settings(sync, tmp_path):
     database = DuckDB(tmp_path)
     sync.sandbox.faults = [Fault("status", "snipcart", 99, status=401)]
     text = sync(database.url, code=1)
     assert "Snipcart refused the request (HTTP 401 Unauthorized)." in text
-    assert counts(text)["abandoned_carts"] == (0, 0)
-    windows = counts(text)["cart_stats"][1]
+    assert counts(text)[CARTS] == (0, 0)
+    windows = counts(text)[STATS][1]
     sync.sandbox.faults = []
     text = sync(database.url)
-    assert counts(text) == {"abandoned_carts": (120, 120), "cart_stats": (2, windows)}
+    assert counts(text) == {CARTS: (120, 120), STATS: (2, windows)}
     sync.config["snipcart_minimal_value"] = 0
-    text = sync(database.url, "--streams", "abandoned_carts")
+    text = sync(database.url, "--streams", CARTS)
     assert "The settings changed." in text
-    assert counts(text) == {"abandoned_carts": (120, 120)}
+    assert counts(text) == {CARTS: (120, 120)}
 
 
-def test_resumes_after_a_kill_and_lets_one_sync_in_at_a_time(sync, database, sandbox):
+def test_resumes_after_kill_and_locks_out_other_syncs(sync, database, sandbox):
     for cart in sandbox.carts:
         cart.document["metadata"] = {"long": "é" * 90_000}
     sync.config["snipcart_page_size"] = 2
@@ -246,22 +244,22 @@ def test_resumes_after_a_kill_and_lets_one_sync_in_at_a_time(sync, database, san
     assert refused in sync(database.url, code=1)
     process.kill()
     process.wait()
-    process.stdout.close()  # the connector has it too, until it notices
+    process.stdout.close()  # the connector keeps the pipe open until it notices
     written = database.rows("SELECT COUNT(*) AS rows FROM abandoned_carts")[0]["rows"]
     assert 0 < written <= 98
-    for leftover in sync.temporary.iterdir():  # of the killed one
+    for leftover in sync.temporary.iterdir():  # from the killed sync
         subprocess.run(["rm", "-r", leftover], check=True)
     sandbox.requests.clear()
-    assert counts(sync(database.url))["abandoned_carts"][1] == 120
-    assert len(sandbox.to("snipcart")) < 45  # of 60 pages
+    assert counts(sync(database.url))[CARTS][1] == 120
+    assert len(sandbox.to("snipcart")) < 45  # the list has 60 pages
     assert_equal(database, sync)
 
 
-def test_a_stopped_sync_or_connector_leaves_no_file_and_is_reported(sync, sandbox, tmp_path):
+def test_stopped_sync_or_connector_is_reported_and_leaves_no_file(sync, sandbox, tmp_path):
     url = DuckDB(tmp_path).url
     process = sync.start_and_stall(url, page=2)
     files = [path for path in sync.temporary.rglob("*") if path.is_file()]
-    assert files, "the catalog is there"
+    assert files, "the catalog is missing"
     assert not any(sandbox.snipcart_key.encode() in path.read_bytes() for path in files)
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=60)
@@ -273,15 +271,15 @@ def test_a_stopped_sync_or_connector_leaves_no_file_and_is_reported(sync, sandbo
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "The connector ended before it had finished (exit code -9)." in text
-    assert counts(text)["abandoned_carts"] == (50, 50)
+    assert counts(text)[CARTS] == (50, 50)
 
 
 def test_files_get_the_new_records_of_each_sync(sync, sandbox, tmp_path):
     sync.environment["DESTINATION__FILESYSTEM__BUCKET_URL"] = str(tmp_path / "lake")
-    sync("filesystem", "--streams", "abandoned_carts")
+    sync("filesystem", "--streams", CARTS)
     sandbox.carts[5].touch(sandbox.now())
-    text = sync("filesystem", "--streams", "abandoned_carts")
-    assert counts(text)["abandoned_carts"][0] < 20
+    text = sync("filesystem", "--streams", CARTS)
+    assert counts(text)[CARTS][0] < 20
     files = f"{tmp_path}/lake/carts/abandoned_carts/*.parquet"
     with duckdb.connect() as connection:
         found = connection.execute(f"SELECT token, count(*) FROM '{files}' GROUP BY 1").fetchall()
@@ -289,7 +287,7 @@ def test_files_get_the_new_records_of_each_sync(sync, sandbox, tmp_path):
     assert dict(found)[sandbox.carts[5].token] == 2
 
 
-def test_a_database_of_the_old_version_is_refused(sync, tmp_path):
+def test_refuses_a_database_of_an_earlier_version(sync, tmp_path):
     database = DuckDB(tmp_path)
     database.rows("CREATE TABLE abandoned_carts (token TEXT, _airbyte_raw_id TEXT)")
     text = sync(database.url, code=1)
@@ -298,9 +296,9 @@ def test_a_database_of_the_old_version_is_refused(sync, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("to", "options", "sentence"),
+    ("to", "options", "message"),
     [
-        ("postgresql://owner:wrong-word@127.0.0.1:{port}/postgres", (), "password authentication"),
+        ("postgresql://owner:wrong-pass@127.0.0.1:{port}/postgres", (), "password authentication"),
         ("duckdb:////proc/carts.duckdb", (), "Cannot open file"),
         ("snowflake", (), "DESTINATION__SNOWFLAKE__CREDENTIALS__DATABASE"),
         ("sqlalchemy", (), '-m pip install "dlt[sqlalchemy]"'),
@@ -310,11 +308,11 @@ def test_a_database_of_the_old_version_is_refused(sync, tmp_path):
         ("duckdb:///x", ("--picture", "carts.pdf"), "PICTURE must end in .png"),
     ],
 )
-def test_what_cannot_work_is_reported_in_a_sentence(sync, server, to, options, sentence):
+def test_reports_invalid_options_in_one_sentence(sync, server, to, options, message):
     sync.environment["DESTINATION__SQLALCHEMY__CREDENTIALS"] = "sqlite:///carts.db"
     text = sync(to.format(port=server.rpartition(":")[2]), *options, code=1)
-    assert sentence in text
-    assert "wrong-word" not in text
+    assert message in text
+    assert "wrong-pass" not in text
     assert len(text.splitlines()) <= 2
     assert sync.sandbox.requests == []
 
@@ -324,21 +322,20 @@ def test_what_cannot_work_is_reported_in_a_sentence(sync, server, to, options, s
     ["mysql://owner:secret@localhost/db", "duckdb://", "duckdb", "duckdb://data/c.duckdb", "",
      "postgresql://owner:a@secret@127.0.0.1/db"],
 )  # fmt: skip
-def test_refuses_a_database_in_an_unknown_form(to):
-    with pytest.raises(SyncError) as caught:
+def test_rejects_an_unknown_database_url(to):
+    with pytest.raises(SyncError) as raised:
         check_options(to)
-    assert "secret" not in str(caught.value)
+    assert "secret" not in str(raised.value)
 
 
-def test_a_shop_without_carts_and_windows_can_be_drawn(tmp_path):
-    streams = ["abandoned_carts", "cart_stats"]
-    report(lambda _: [], streams, "duckdb", tmp_path / "empty.png")
+def test_draws_a_shop_without_carts_and_windows(tmp_path):
+    report(lambda _: [], [CARTS, STATS], "duckdb", tmp_path / "empty.png")
     assert (tmp_path / "empty.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_demo_syncs_twice_and_draws(tmp_path):
+def test_demo_syncs_twice_and_draws(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "sync.demo"]
     text = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
-    assert counts(text)["abandoned_carts"][1] == 305  # of the second sync
+    assert counts(text)[CARTS][1] == 305  # the last summary counts
     assert (tmp_path / "demo/abandoned_carts.png").read_bytes().startswith(b"\x89PNG")

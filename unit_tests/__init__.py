@@ -1,1 +1,1 @@
-"""Each module alone: no network, milliseconds."""
+"""Tests of single modules, without network."""

@@ -1,4 +1,4 @@
-"""A valid configuration for the tests, and a service."""
+"""A valid configuration and a client for the tests."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from source_abandoned_carts.http import Client
 
 SPEC_FILE = Path(config.__file__).parent / "spec.yaml"
 SPEC: dict[str, Any] = yaml.safe_load(SPEC_FILE.read_text())["connectionSpecification"]
+SCHEMA_FILES = sorted(SPEC_FILE.parent.glob("schemas/*.json"))
 
 SETTINGS = {
     "start_date": "2024-01-01",

@@ -15,15 +15,15 @@ HOUR = 3_600
 
 
 class FakeApi:
-    """Pages of carts, each given by its modification date. The token of a page is its index."""
+    """Returns pages of carts with these modification dates. A page's token is its index."""
 
     def __init__(self, *pages, now=NOW, is_service=True, seconds_per_page=0, failure=None):
         self.dates = pages
         self.now = to_epoch(now)
         self.is_service = is_service
         self.seconds_per_page = seconds_per_page
-        self.failure = failure  # of a request with a token
-        self.calls = []  # tokens, or else time ranges
+        self.failure = failure  # raised for a request with a token
+        self.calls = []  # the token or else the time range of each call
 
     def pages(self, token=None, time_range=None):
         self.calls.append(token or time_range)
@@ -38,7 +38,7 @@ class FakeApi:
 
 
 def read(api, state, **settings):
-    """Return the dates of the carts that were emitted, and the states."""
+    """Return the dates of the emitted carts, and the states."""
     items = list(AbandonedCarts(api, make_config(**settings)).read(state))
     pages = [item for item in items if isinstance(item, list)]
     dates = [cart["modificationDate"] for page in pages for cart in page]
@@ -56,13 +56,13 @@ def unfinished(**changes):
 
 
 class TestCursor:
-    def test_is_an_hour_and_the_duration_before_the_newest_date(self):
+    def test_precedes_the_newest_date_by_an_hour_and_the_duration(self):
         dates = ["2024-03-01T00:00:00Z", "2024-02-01T00:00:00Z"]
         assert read(FakeApi(dates), {}) == (dates, [finished("2024-02-29T23:00:00Z")])
         api = FakeApi(dates, [None], seconds_per_page=300)
         assert read(api, {})[1] == [finished("2024-02-29T22:50:00Z")]
 
-    def test_ignores_dates_after_the_beginning_of_the_scan(self):
+    def test_ignores_dates_after_the_scan_began(self):
         for date, cursor in (
             (NOW, "2024-05-31T23:00:00Z"),
             ("2024-06-01T00:00:00.001Z", "2024-04-30T23:00:00Z"),
@@ -75,12 +75,12 @@ class TestCursor:
         dates = [None, "2024-05-31T23:45:00Z"] if state else [None]
         assert read(FakeApi(dates), state) == (dates, [state])
 
-    def test_emits_carts_modified_at_that_instant_or_later(self):
+    def test_carts_modified_at_the_cursor_or_later_are_emitted(self):
         dates = ["2024-02-01T00:00:00Z", "2024-02-01T00:00:00.500Z", "2024-02-01T00:00:00.4999Z"]
         assert read(FakeApi(dates), finished("2024-02-01T00:00:00.5Z"))[0] == [dates[1]]
 
     @pytest.mark.parametrize(("seconds", "is_future"), [(0, False), (1, True)])
-    def test_in_the_future_keeps_the_state(self, caplog, seconds, is_future):
+    def test_future_cursor_keeps_the_state(self, caplog, seconds, is_future):
         state = finished(from_epoch(to_epoch(NOW) + seconds), other="kept")
         dates, states = read(FakeApi([None]), state)
         assert (dates, states == [state]) == ([] if is_future else [None], is_future)
@@ -97,14 +97,14 @@ class TestState:
             unfinished(scan_began="soon"),
         ],
     )
-    def test_that_is_invalid_reads_all_carts(self, caplog, state):
+    def test_invalid_state_reads_all_carts(self, caplog, state):
         api = FakeApi([START])
         assert read(api, state) == ([START], [finished("2023-12-31T23:00:00Z")])
         assert api.calls == [None]
         assert "does not match the settings" in caplog.text
 
     @pytest.mark.parametrize(
-        ("changes", "settings", "is_read_again"),
+        ("changes", "settings", "reads_all"),
         [
             ({}, {}, False),
             ({}, {"snipcart_minimal_value": 5}, True),
@@ -113,25 +113,25 @@ class TestState:
             ({}, {"start_date": "2024-01-02"}, False),
         ],
     )
-    def test_of_other_filters_or_starts_reads_all_carts(self, changes, settings, is_read_again):
+    def test_new_filters_or_an_earlier_start_read_all_carts(self, changes, settings, reads_all):
         dates = ["2024-01-31T00:00:00Z", "2024-02-01T00:00:00Z"]
         state = finished("2024-02-01T00:00:00Z", **changes)
-        assert read(FakeApi(dates), state, **settings)[0] == dates[0 if is_read_again else 1 :]
+        assert read(FakeApi(dates), state, **settings)[0] == dates[0 if reads_all else 1 :]
         api = FakeApi([START], dates)
         read(api, {**unfinished(), **changes}, **settings)
-        assert api.calls == [None if is_read_again else "1"]
+        assert api.calls == [None if reads_all else "1"]
 
-    def test_without_filters_and_start_counts_as_unchanged(self):
+    def test_state_without_filters_and_start_counts_as_unchanged(self):
         dates = ["2024-01-31T00:00:00Z", "2024-03-01T00:00:00Z", "2024-03-15T00:00:00Z"]
         state = {"modificationDate": "2024-02-01T00:00:00Z"}
         assert read(FakeApi(dates), state)[0] == dates[1:]
         assert read(FakeApi(dates), state, start_date="2024-03-15")[0] == dates[2:]
 
 
-class TestCheckpoints:
+class TestCheckpoint:
     @pytest.mark.parametrize("size", [0, 50, 400, 500])
-    def test_come_every_1000_carts_and_every_20_pages(self, size):
-        pages = [["2023-01-01T00:00:00Z"] * size] * 70  # of which none is emitted
+    def test_saved_every_1000_carts_and_every_20_pages(self, size):
+        pages = [["2023-01-01T00:00:00Z"] * size] * 70  # none is emitted
         page = saved = 0
         for item in AbandonedCarts(FakeApi(*pages), make_config()).read({}):
             if isinstance(item, list):
@@ -143,14 +143,14 @@ class TestCheckpoints:
                 assert item["scan_token"] == str(page)
         assert page == 70
 
-    def test_are_not_saved_by_a_full_refresh(self):
+    def test_full_refresh_saves_none(self):
         assert len(read(FakeApi(*[[START]] * 50), None)[1]) == 1
 
-    def test_resume_the_scan_with_its_beginning(self):
+    def test_resumed_scan_keeps_its_beginning(self):
         dates = ["2024-05-20T00:00:00Z", "2024-04-20T00:00:00Z"]
         api = FakeApi([START], dates, now="2024-05-21T00:00:00Z")
         state = unfinished(scan_newest="2024-04-30T00:00:00Z")
-        # The newest date before the scan is of 30 April, and the scan has taken 20 days.
+        # Until the scan began, the newest date was 30 April. The scan has taken 20 days.
         assert read(api, state) == (dates, [finished("2024-04-09T23:00:00Z")])
         assert api.calls == ["1"]
 
@@ -162,7 +162,7 @@ class TestCheckpoints:
             ("1", FailureType.transient_error, ["1", None]),
         ],
     )
-    def test_that_cannot_be_resumed_begin_a_new_scan(self, caplog, token, failure, calls):
+    def test_scan_starts_over_if_it_cannot_resume(self, caplog, token, failure, calls):
         api = FakeApi(["2024-01-15T00:00:00Z"], ["2024-03-01T00:00:00Z"], failure=failure)
         state = unfinished(scan_token=token, scan_newest="2024-04-30T00:00:00Z")
         expected = [finished("2024-02-29T23:00:00Z")]
@@ -170,28 +170,28 @@ class TestCheckpoints:
         assert api.calls == calls
         assert ("cannot resume the last scan" in caplog.text) == bool(failure)
 
-    def test_of_a_wrong_key_fail(self):
+    def test_wrong_key_fails_without_starting_over(self):
         api = FakeApi([START], failure=FailureType.config_error)
         with pytest.raises(ApiError):
             read(api, unfinished())
         assert api.calls == ["1"]
 
 
-class TestNarrowScans:
+class TestNarrowScan:
     RECENT = "2024-05-31T23:50:00Z"
 
     def state(self, cursor="2024-05-31T22:00:00Z", began="2024-05-31T20:00:00Z", **changes):
         full = {"full_scan_began": began, "full_scan_cursor": "2024-05-31T18:00:00Z"}
         return finished(cursor, **{**full, **changes})
 
-    def test_move_the_cursor_and_keep_the_full_scan(self):
+    def test_moves_the_cursor_and_keeps_the_full_scan(self):
         api = FakeApi([self.RECENT, "2024-05-31T21:59:59Z"], *[[None]] * 50)
         dates, states = read(api, self.state(), snipcart_full_scan_hours=24)
         assert (api.calls, dates) == (["LessThan4Hours"], [self.RECENT] + [None] * 50)
-        assert states == [self.state("2024-05-31T22:50:00Z")]  # and no checkpoints
+        assert states == [self.state("2024-05-31T22:50:00Z")]  # there are no checkpoints
 
     @pytest.mark.parametrize(("hours", "is_full"), [(0, True), (4, True), (5, False)])
-    def test_are_followed_by_a_full_scan_from_the_last_full_one(self, hours, is_full):
+    def test_due_full_scan_starts_at_the_last_full_scan(self, hours, is_full):
         api = FakeApi(["2024-05-31T17:59:59Z", "2024-05-31T18:00:00Z", self.RECENT])
         dates, (state,) = read(api, self.state(), snipcart_full_scan_hours=hours)
         assert (api.calls[-1] is None) == is_full
@@ -211,7 +211,7 @@ class TestNarrowScans:
             (28 * 24 + 0.01, None),
         ],
     )
-    def test_reach_back_to_the_cursor_or_the_full_scan(self, hours, time_range):
+    def test_reaches_back_to_the_cursor_or_the_full_scan(self, hours, time_range):
         cursor = from_epoch(to_epoch(NOW) - int(hours * HOUR))
         began = from_epoch(to_epoch(NOW) - int(hours * HOUR) + HOUR)
         for saved in (cursor, START):
@@ -228,7 +228,7 @@ class TestNarrowScans:
             (True, {"snipcart_time_range": "LessThanAWeek"}),
         ],
     )
-    def test_need_the_clock_of_the_service_and_no_other_start_or_range(self, is_service, settings):
+    def test_requires_the_service_time_and_no_new_start_or_range(self, is_service, settings):
         api = FakeApi([self.RECENT], is_service=is_service)
         state = self.state(filters=make_config(**settings).fingerprint)
         read(api, state, snipcart_full_scan_hours=720, **settings)

@@ -18,10 +18,10 @@ HOUR = 3_600
 
 
 class FakeApi:
-    """Counts the days from the start to the first second of a window."""
+    """Returns the number of days from the start to a window as its count."""
 
     def __init__(self, ahead=0, bad_day=1_000):
-        self.ahead = ahead  # of the service's clock, in seconds; None without a Date header
+        self.ahead = ahead  # seconds of the service's clock; None: no Date header
         self.bad_day = bad_day
         self.windows = []
 
@@ -38,7 +38,7 @@ class FakeApi:
 @pytest.fixture
 def read(monkeypatch):
     def read(api, state, days=7, lookback=0, now=NOW, start="2024-01-01T15:00:00Z"):
-        """Yield what the stream yields, with the first day of its window for each page."""
+        """Yield the states, and for each page the first day of its window."""
         monkeypatch.setattr(time, "time", lambda: now + 0.5)
         changes = {"retargeting_window_days": days, "retargeting_lookback_days": lookback}
         for item in CartStats(api, make_config(start_date=start, **changes)).read(state):
@@ -54,7 +54,7 @@ def finished(now, **changes):
 @pytest.mark.parametrize(
     ("ahead", "end"), [(None, NOW), (0, NOW), (-HOUR, NOW - HOUR), (DAY, NOW + DAY)]
 )
-def test_the_running_window_ends_at_the_clock_of_the_service(read, ahead, end):
+def test_running_window_ends_at_the_service_time(read, ahead, end):
     days = [0, 7, 14] if end < START + 21 * DAY else [0, 7, 14, 21]
     assert list(read(FakeApi(ahead), {})) == [*days, finished(end)]
     assert list(read(FakeApi(ahead), finished(end), now=NOW + 60)) == [days[-1], finished(end + 60)]
@@ -63,7 +63,7 @@ def test_the_running_window_ends_at_the_clock_of_the_service(read, ahead, end):
 @pytest.mark.parametrize(
     ("lookback", "days"), [(0, [14]), (6, [14]), (7, [7, 14]), (365, [0, 7, 14])]
 )
-def test_reads_again_from_the_window_that_holds_the_lookback(read, lookback, days):
+def test_rereads_the_windows_within_the_lookback(read, lookback, days):
     items = read(FakeApi(), finished(NOW), lookback=lookback, now=NOW + 60)
     assert list(items) == [*days, finished(NOW + 60)]
 
@@ -81,32 +81,32 @@ def test_reads_again_from_the_window_that_holds_the_lookback(read, lookback, day
         (finished(NOW, reached="then"), [14]),
     ],
 )
-def test_reads_history_again_only_for_other_windows(read, caplog, state, days):
+def test_rereads_history_only_if_the_windows_change(read, caplog, state, days):
     assert list(read(FakeApi(), state, now=NOW + 60)) == [*days, finished(NOW + 60)]
     is_read_again = bool(state) and days[0] == 0
     assert ("reads all windows" in caplog.text) == is_read_again
 
 
-def test_a_state_or_a_start_in_the_future_reads_nothing(read, caplog):
+def test_future_state_or_start_reads_nothing(read, caplog):
     state = {"date_to": from_epoch(NOW + 2), "other": 1}
     assert list(read(FakeApi(), state)) == [state]
     assert "is in the future" in caplog.text
     assert list(read(FakeApi(), {}, start="2024-02-01")) == [{}]
 
 
-def test_a_failing_window_ends_the_stream(read):
+def test_failing_window_ends_the_stream(read):
     api, items = FakeApi(bad_day=12), []
     with pytest.raises(ApiError):
         items.extend(read(api, {}, days=1, now=START + 1_000 * DAY))
     end = START + 8 * DAY - 1
     state = finished(end, reached=from_epoch(end), window_days=1)
     assert items == [*range(8), state, *range(8, 12)]
-    assert len(api.windows) < 500  # of 1,001
+    assert len(api.windows) < 500  # not all 1,001 windows
 
 
 @pytest.mark.parametrize("last_day", [None, 60])
-def test_syncs_that_are_interrupted_reach_the_end(read, last_day):
-    """Each sync is interrupted behind its first state, which comes after eight windows."""
+def test_interrupted_syncs_reach_the_end(read, last_day):
+    """Each sync is interrupted after its first state, which follows eight windows."""
     now = START + 100 * DAY + 5
     state = {} if last_day is None else finished(START + last_day * DAY, window_days=1)
     dates, days = [], []

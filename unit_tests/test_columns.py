@@ -1,15 +1,15 @@
-"""What fits into which column, and what is kept beside."""
+"""How values are stored: in a column of their kind, or in a JSON column."""
 
 import json
 from datetime import datetime, timezone
-from pathlib import Path
 
 import pytest
 
 from sync.columns import OTHERS, column_name, fit, kind_of
 
+from .helpers import SCHEMA_FILES
+
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=timezone.utc)
-SCHEMAS = Path(__file__).parent.parent / "source_abandoned_carts/schemas"
 
 
 @pytest.mark.parametrize(
@@ -22,12 +22,12 @@ SCHEMAS = Path(__file__).parent.parent / "source_abandoned_carts/schemas"
         ({}, "any"),
     ],
 )
-def test_the_kind_of_a_column_follows_from_the_schema(field, kind):
+def test_column_kind_follows_the_schema(field, kind):
     assert kind_of(field) == kind
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "kept"),
+    ("kind", "value", "stored"),
     [
         ("string", "00123", "00123"),
         ("number", 19.99, 19.99),
@@ -43,10 +43,10 @@ def test_the_kind_of_a_column_follows_from_the_schema(field, kind):
         ("date-time", "2024-01-01T00:00:00.1234569Z", NEW_YEAR.replace(microsecond=123456)),
     ],
 )
-def test_what_fits_is_kept(kind, value, kept):
+def test_stores_a_value_that_fits_its_column(kind, value, stored):
     row = fit({"field": value, "null": None}, {"field": kind, "null": kind})
-    assert row == {"field": kept}
-    assert type(row["field"]) is type(kept)
+    assert row == {"field": stored}
+    assert type(row["field"]) is type(stored)
 
 
 @pytest.mark.parametrize(
@@ -65,16 +65,16 @@ def test_what_fits_is_kept(kind, value, kept):
         ("date-time", "2024-01-01T00:00:00.١Z"),
     ],
 )
-def test_what_does_not_fit_is_kept_beside(kind, value):
+def test_stores_other_values_in_the_json_column(kind, value):
     row = fit({"field": value, "new": {"a": None}}, {"field": kind})
     assert {name: json.loads(text) for name, text in row.items()} == {
         OTHERS: {"field": value, "new": {"a": None}}
     }
 
 
-@pytest.mark.parametrize("schema", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
-def test_every_column_has_a_name_of_its_own_that_needs_no_quotes(schema: Path):
-    names = [column_name(field) for field in json.loads(schema.read_text())["properties"]]
+@pytest.mark.parametrize("path", SCHEMA_FILES, ids=lambda path: path.stem)
+def test_column_names_are_unique_and_need_no_quotes(path):
+    names = [column_name(field) for field in json.loads(path.read_text())["properties"]]
     assert len({*names, OTHERS}) == len(names) + 1
     assert all(name.isascii() and name.isidentifier() and name.islower() for name in names)
     assert column_name("itemsTotalWithoutTaxes") == "items_total_without_taxes"

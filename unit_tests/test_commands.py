@@ -14,7 +14,7 @@ def run(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the CDK sets its own
 
     def run(command, text):
-        """Run a command that fails. Return its messages but for logs, the trace last."""
+        """Run a command that fails. Return its messages without logs; the last is the trace."""
         path = tmp_path / "config.json"
         path.write_text(text)
         assert not commands.run(AirbyteEntrypoint.parse_args([command, "--config", str(path)]))
@@ -25,8 +25,8 @@ def run(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["check", "discover"])
-def test_an_unexpected_error_prints_a_trace_and_a_check_its_status(run, monkeypatch, command):
-    address = "@".join(["ann", "shop.example"])  # in two, because a trace quotes lines of code
+def test_unexpected_error_prints_a_trace_and_a_check_status(run, monkeypatch, command):
+    address = "@".join(["ann", "shop.example"])  # split, because a trace quotes lines of code
 
     def broken(*_):
         raise KeyError(address)
@@ -41,7 +41,7 @@ def test_an_unexpected_error_prints_a_trace_and_a_check_its_status(run, monkeypa
 
 
 @pytest.mark.parametrize("text", ['{"snipcart_api_key": "sesame"', '"sesame"', '["sesame"]'])
-def test_a_file_that_is_not_valid_is_not_quoted(run, text):
+def test_invalid_file_is_not_quoted(run, text):
     messages = run("check", text)
     assert messages[-1]["trace"]["error"]["failure_type"] == "config_error"
     assert "config.json does not contain" in messages[-1]["trace"]["error"]["message"]

@@ -1,4 +1,4 @@
-"""A shop whose carts leave the list and come back, under syncs that may be killed."""
+"""Syncs of a shop whose carts leave the list and return. Some syncs are interrupted."""
 
 import json
 from itertools import islice
@@ -8,6 +8,7 @@ from airbyte_cdk.models import FailureType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from source_abandoned_carts import departed_carts
 from source_abandoned_carts.departed_carts import DepartedCarts
 from source_abandoned_carts.http import Clock
 from source_abandoned_carts.responses import ApiError
@@ -18,12 +19,12 @@ LISTED, HIDDEN, FINISHED, GONE = "listed", "hidden", "finished", "gone"
 
 
 class Shop:
-    """Snipcart as DepartedCarts uses it. `carts` maps a token to what became of the cart."""
+    """Snipcart's API as DepartedCarts uses it. `carts` maps each token to an outcome."""
 
     def __init__(self, carts: dict[str, str]) -> None:
         self.carts = carts
         self.now = 1_700_000_000
-        self.missed: set[str] = set()  # tokens that moved between pages while the list was read
+        self.missed: set[str] = set()  # tokens that moved between pages during the scan
 
     def pages(self):
         clock = Clock(self.now, self.now + 1, is_service=True)
@@ -42,7 +43,7 @@ class Shop:
 
 
 def sync(shop: Shop, state, stop_after=None):
-    """Sync; return the departures emitted and the last state."""
+    """Return the departures that a sync emits, and the last state."""
     records = []
     for item in islice(DepartedCarts(shop).read(state), stop_after):
         if isinstance(item, dict):
@@ -60,7 +61,7 @@ steps = st.one_of(
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.lists(steps, max_size=30))
-def test_each_final_departure_is_reported_and_nothing_else(steps):
+def test_reports_each_final_departure_and_nothing_else(steps):
     shop = Shop({str(number): LISTED for number in range(8)})
     _, state = sync(shop, None)
     reported: dict[str, str | None] = {}
@@ -85,15 +86,37 @@ def test_each_final_departure_is_reported_and_nothing_else(steps):
 
 
 @pytest.mark.parametrize(("days", "departures"), [(30, 1), (31, 0)])
-def test_a_cart_off_the_list_is_known_for_30_days(days, departures):
+def test_forgets_a_cart_after_30_days_off_the_list(days, departures):
     shop = Shop({"a": LISTED, "b": LISTED})
     _, state = sync(shop, None)
-    shop.now += days * DAY
+    shop.now += 20 * DAY
+    shop.carts["a"] = HIDDEN
+    _, state = sync(shop, state)
+    shop.now += (days - 20) * DAY
     shop.carts["a"] = GONE
-    assert len(sync(shop, state)[0]) == departures
+    records, state = sync(shop, state)
+    assert len(records) == departures
+    assert '"a"' not in json.dumps(state)
 
 
-def test_the_state_stays_below_256_kb_with_long_tokens():
+def test_state_stays_below_256_kb_with_long_tokens():
     shop = Shop({f"{number:0100}": LISTED for number in range(6_000)})
     _, state = sync(shop, None)
     assert 200_000 < len(json.dumps(state)) < 256 * 1024
+
+
+def test_carts_in_progress_do_not_keep_others_from_being_requested(monkeypatch):
+    others = [str(number) for number in range(6)]
+    shop = Shop({"bought": LISTED})
+    _, state = sync(shop, None)
+    shop.now += 1
+    shop.carts = {"bought": FINISHED, **dict.fromkeys(others, LISTED)}
+    monkeypatch.setattr(departed_carts, "_MAX_REQUESTS", 0)  # so that the cart waits
+    _, state = sync(shop, state)
+    monkeypatch.setattr(departed_carts, "_MAX_REQUESTS", 3)
+    shop.carts |= dict.fromkeys(others, HIDDEN)
+    records = []
+    for _ in range(60):
+        found, state = sync(shop, state)
+        records += found
+    assert [record["token"] for record in records] == ["bought"]

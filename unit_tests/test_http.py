@@ -16,8 +16,8 @@ from source_abandoned_carts.responses import ApiError
 from .helpers import Shop
 
 URL = Shop.default_url
-MIDNIGHT = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
-EPOCH = 1767225600  # of MIDNIGHT
+DATE_HEADER = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
+MIDNIGHT = 1767225600  # the same date in Unix seconds
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def test_retries_after_a_broken_connection(requests_mock, waits, caplog, excepti
     ("status", "only_rate_limits", "calls"),
     [(400, False, 1), (401, False, 1), (408, True, 1), (500, True, 1), (429, True, 6)],
 )
-def test_retries_what_may_change(requests_mock, waits, status, only_rate_limits, calls):
+def test_retries_only_transient_errors(requests_mock, waits, status, only_rate_limits, calls):
     requests_mock.get(f"{URL}/x", status_code=status)
     with pytest.raises(ApiError):
         get(only_rate_limits)
     assert (requests_mock.call_count, len(waits)) == (calls, calls - 1)
 
 
-def test_waits_as_long_as_the_service_asks_up_to_ten_minutes(requests_mock, waits):
+def test_waits_for_retry_after_up_to_ten_minutes(requests_mock, waits):
     for seconds in ("0", "599", "9999"):
         limit = {"status_code": 429, "headers": {"Retry-After": seconds}}
         requests_mock.get(f"{URL}/x", [limit, {"json": 1}])
@@ -82,28 +82,28 @@ def test_waits_as_long_as_the_service_asks_up_to_ten_minutes(requests_mock, wait
 @pytest.mark.parametrize(
     ("headers", "clock"),
     [
-        (MIDNIGHT, Clock(EPOCH - 4, EPOCH + 1, is_service=True)),
-        ({}, Clock(EPOCH + 97, EPOCH + 101, is_service=False)),
-        ({"Date": "today"}, Clock(EPOCH + 97, EPOCH + 101, is_service=False)),
+        (DATE_HEADER, Clock(MIDNIGHT - 4, MIDNIGHT + 1, is_service=True)),
+        ({}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, is_service=False)),
+        ({"Date": "today"}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, is_service=False)),
     ],
 )
-def test_returns_the_clock_of_the_service_or_else_this(requests_mock, monkeypatch, headers, clock):
+def test_returns_the_service_time_or_the_local_time(requests_mock, monkeypatch, headers, clock):
     ticks = iter([100.0])
     monkeypatch.setattr(time, "monotonic", lambda: next(ticks, 103.5))
-    monkeypatch.setattr(time, "time", lambda: EPOCH + 100.7)
+    monkeypatch.setattr(time, "time", lambda: MIDNIGHT + 100.7)
     requests_mock.get(f"{URL}/x", text="1", headers=headers)
     assert get()[1] == clock
 
 
-def error_of_body(monkeypatch, beginning, rest=(), **policy):
-    """Return the error of a request to a socket that sends a beginning, then a rest slowly."""
+def error_of_body(monkeypatch, start, pieces=(), **policy):
+    """Return the error of a request whose response starts at once and continues slowly."""
     is_over = threading.Event()
 
     def respond():
         with suppress(OSError), server.accept()[0] as connection:
             connection.recv(65536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\n" + beginning)
-            for piece in rest:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + start)
+            for piece in pieces:
                 connection.send(piece)
                 is_over.wait(0.05)
 
@@ -117,12 +117,12 @@ def error_of_body(monkeypatch, beginning, rest=(), **policy):
 
 
 @pytest.mark.parametrize("piece", [b" ", b""])
-def test_a_dripping_or_silent_body_ends_at_the_deadline(monkeypatch, piece):
-    """A socket's own timeout begins anew with each byte."""
+def test_dripping_or_silent_body_ends_at_the_deadline(monkeypatch, piece):
+    """A socket's own timeout restarts with each byte."""
     started = time.monotonic()
     error = error_of_body(monkeypatch, b"\r\n", [piece] * 400, read=0.5, body=0.5)
     assert "did not respond in time" in error.message
-    assert 0.5 < time.monotonic() - started < 10  # of the 20 that it would take
+    assert 0.5 < time.monotonic() - started < 10  # the whole body would take 20
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_a_dripping_or_silent_body_ends_at_the_deadline(monkeypatch, piece):
     ],
     ids=["truncated", "truncated chunks", "damaged", "too large"],
 )
-def test_a_broken_or_too_large_body_is_transient(monkeypatch, response):
+def test_broken_or_too_large_body_is_transient(monkeypatch, response):
     error = error_of_body(monkeypatch, response)
     assert "incomplete, damaged or too large" in error.message
     assert error.failure_type == FailureType.transient_error
 
 
 @pytest.mark.parametrize(
-    ("address", "used"),
+    ("address", "url"),
     [
         ("", URL),
         ("https://proxy.example/api/", "https://proxy.example/api"),
@@ -151,9 +151,9 @@ def test_a_broken_or_too_large_body_is_transient(monkeypatch, response):
         ("http://127.0.0.1\\@shop.example", "http://127.0.0.1/%5C@shop.example"),
     ],
 )
-def test_accepts_https_and_http_to_loopback(monkeypatch, address, used):
+def test_accepts_https_and_http_to_loopback(monkeypatch, address, url):
     monkeypatch.setenv("SHOP_URL", address)
-    assert base_url("SHOP_URL", URL) == used
+    assert base_url("SHOP_URL", URL) == url
 
 
 @pytest.mark.parametrize(

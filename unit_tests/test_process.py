@@ -1,4 +1,4 @@
-"""What the import of the package and its command change in their process."""
+"""How importing the package and running its command change their process."""
 
 import signal
 import subprocess
@@ -44,8 +44,8 @@ for name, value in snapshot().items():
 """
 
 
-def run(code, *words, before=None):
-    command = [sys.executable, "-c", code, *words]
+def run(code, *arguments, before=None):
+    command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=before)
 
 
@@ -63,7 +63,7 @@ print(logging.raiseExceptions, int(signal.getsignal(signal.SIGINT)), file=sys.st
 """
 
 
-def test_prints_no_logging_errors_and_leaves_an_ignored_interrupt_ignored():
-    """nohup and background jobs of a shell ignore the interrupt."""
+def test_keeps_sigint_ignored_and_prints_no_logging_errors():
+    """nohup and the background jobs of a shell ignore SIGINT."""
     result = run(RUN, "spec", before=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
     assert result.stderr.split() == ["0", "False", str(int(signal.SIG_IGN))]

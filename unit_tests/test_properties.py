@@ -1,6 +1,6 @@
-"""Syncs of a shop that changes while its list is read, tried with random examples.
+"""Syncs of a shop that changes during the scan, with random examples.
 
-`make test` tries the same examples each time. For a campaign with new and more of them:
+`make test` runs the same examples each time. To run new and more examples:
 HYPOTHESIS_PROFILE=campaign .venv/bin/python -m pytest unit_tests/test_properties.py
 """
 
@@ -44,19 +44,19 @@ make_config = lru_cache(make_config)
 
 
 class Version(NamedTuple):
-    """A cart from the time on when it is `listed` so; None when it is no longer on the list."""
+    """A cart as it is on the list from `listed` on; None after it left the list."""
 
     listed: int
     cart: dict | None
     modified: int = 0
-    rank: float = 0  # its place on the list, from 0 to 1
+    rank: float = 0  # position on the list, from 0 to 1
 
 
 class Shop:
     """A list of carts that changes at random, and Snipcart's API for it. Times are milliseconds.
 
-    Within the contract: a cart appears on the list at most an hour after its modification date, and
-    the clock that writes modification dates may be some minutes off.
+    A cart appears on the list at most an hour after its modification date. The clock that writes
+    modification dates can differ by some minutes.
     """
 
     def __init__(self, seed):
@@ -65,10 +65,10 @@ class Shop:
         self.clock_difference = self.random.choice([-180_000, -2_000, 0, 0, 2_000, 180_000])
         self.time_range_filters_by = self.random.choice(["modified", "created", "nothing"])
         self.sends_date = self.random.random() < 0.8
-        self.merges_by_date = self.random.random() < 0.3  # the destination
+        self.merges_by_date = self.random.random() < 0.3  # in the destination
         self.is_calm = False
-        self.generation = 0  # of tokens
-        self.versions = []  # of each cart
+        self.generation = 0  # of the valid tokens
+        self.versions = []  # one list for each cart
         self.created = []
         for _ in range(self.random.randint(0, 30)):
             self.change()
@@ -96,22 +96,22 @@ class Shop:
         has_date = self.merges_by_date or self.random.random() < 0.9
         cart = {
             "token": number,
-            "modificationDate": written(modified) if has_date else None,
+            "modificationDate": rfc3339(modified) if has_date else None,
             "version": len(self.versions[number]),
             "value": self.random.randint(0, 9),
         }
         self.versions[number].append(Version(listed, cart, modified, self.random.random()))
 
     def listed(self, minimal_value=0, time_range=None):
-        """Return the versions on the list now, in its order."""
+        """Return the versions that are on the list now, in order."""
         found = []
         for versions in self.versions:
             version = next((v for v in reversed(versions) if v.listed <= self.time), None)
             if version and version.cart and version.cart["value"] >= minimal_value:
                 found.append(version)
-        return sorted(filter(lambda v: self.is_in(time_range, v), found), key=lambda v: v.rank)
+        return sorted(filter(lambda v: self.matches(time_range, v), found), key=lambda v: v.rank)
 
-    def is_in(self, time_range, version):
+    def matches(self, time_range, version):
         if time_range is None:
             return True
         if self.time_range_filters_by == "nothing":
@@ -145,7 +145,7 @@ class Shop:
         self.time += self.random.choice([0, 0, 1, 3, 4, 23, 150, 700]) * HOUR
 
 
-def written(milliseconds):
+def rfc3339(milliseconds):
     seconds, rest = divmod(milliseconds, 1_000)
     return f"{from_epoch(seconds)[:-1]}.{rest:03}Z".replace(".000Z", "Z")
 
@@ -153,7 +153,7 @@ def written(milliseconds):
 def sync(shop, state, destination, config, stop_after=None):
     """Read carts into the destination, which merges them by key. Return the last state.
 
-    A sync that is stopped loses the state that it had not reached, and some of its carts.
+    The destination receives only some of the carts that follow the last state.
     """
 
     def write(carts):
@@ -186,7 +186,7 @@ def sync(shop, state, destination, config, stop_after=None):
 @mock.patch.multiple(abandoned_carts, _CARTS_BETWEEN_STATES=10, _PAGES_BETWEEN_STATES=3)
 @settings(max_examples=8 * settings.default.max_examples)
 @given(st.integers(0, 2**64), st.integers(0, 8))
-def test_the_destination_becomes_equal_to_the_list(seed, syncs):
+def test_destination_becomes_equal_to_the_list(seed, syncs):
     shop = Shop(seed)
     choice = shop.random.choice
     state, destination = {}, {}
@@ -209,7 +209,7 @@ def test_the_destination_becomes_equal_to_the_list(seed, syncs):
         shop.generation += choice([0, 0, 0, 1])
     config = make_config(**{**changes, "snipcart_full_scan_hours": 0})
     shop.is_calm = True
-    if "scan_token" in state:  # a scan that is resumed is not all of a scan
+    if "scan_token" in state:  # a resumed scan does not read all pages
         state = sync(shop, state, destination, config)
     sync(shop, state, destination, config)
     for _, cart, *_ in shop.listed(changes.get("snipcart_minimal_value", 0)):

@@ -8,7 +8,7 @@ from source_abandoned_carts.redaction import encodings, presentable
 
 KEYS = ["simple", "a+b/c=d&e%41f@g:h", 'x"y\\z/4', "with spaces too", "ключ€"]
 
-FORMS = [
+ENCODERS = [
     str,
     quote,
     quote_plus,
@@ -19,13 +19,13 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("encode", ENCODERS)
 @pytest.mark.parametrize("key", KEYS)
-def test_does_not_quote_a_credential_in_any_form(key, form):
+def test_hides_text_with_a_credential_in_any_encoding(key, encode):
     found = encodings(key)
-    assert form(key) in found
+    assert encode(key) in found
     assert found == sorted(found, key=len, reverse=True)
-    assert presentable(f"The key {form(key)} is wrong.", key) == ""
+    assert presentable(f"The key {encode(key)} is wrong.", key) == ""
     assert presentable("The key was not accepted.", key) == "The key was not accepted."
 
 

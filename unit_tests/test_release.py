@@ -1,9 +1,8 @@
-"""Version, streams and settings agree wherever they are written."""
+"""Version, streams and settings are the same in all files."""
 
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -21,17 +20,16 @@ README = (ROOT / "README.md").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text())["data"]
 SPEC = yaml.safe_load((ROOT / "source_abandoned_carts/spec.yaml").read_text())
-PROPERTIES: dict[str, Any] = SPEC["connectionSpecification"]["properties"]
 
 
 def rows(text: str) -> list[list[str]]:
-    """The cells of all rows of the Markdown tables in a text."""
+    """Return the cells of all rows of the Markdown tables in a text."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split(" |")] for line in lines]
 
 
 def test_version_is_the_same_everywhere():
-    own = version("source-abandoned-carts")
+    installed = version("source-abandoned-carts")
     changelog = (ROOT / "CHANGELOG.md").read_text()
     tags = re.findall(r"source-abandoned-carts:(\d[\d.]*)", README)
     found = {
@@ -42,7 +40,7 @@ def test_version_is_the_same_everywhere():
         "docs, tag": re.search(r"`source-abandoned-carts` and `([^`]+)`", DOCS)[1],
         **{f"README.md, tag {number}": tag for number, tag in enumerate(tags, 1)},
     }
-    assert found == dict.fromkeys(found, own)
+    assert found == dict.fromkeys(found, installed)
 
 
 def test_metadata_is_valid():
@@ -69,7 +67,7 @@ def test_metadata_describes_the_connector():
 
 
 def test_every_address_is_https():
-    """Airbyte's QA checks accept http to localhost only, and lines that end in the marker."""
+    """Airbyte's QA checks accept http only to localhost, and in lines that end in the marker."""
     accepted = r"http://(localhost|json-schema\.org)|# ignore-https-check$"
     for path in (*ROOT.glob("*.*"), *ROOT.glob("[!.]*/*.*")):
         if path.suffix in {".md", ".py", ".yaml", ".yml"} and "_tests" not in path.parent.name:
@@ -82,7 +80,7 @@ def test_docs_list_each_stream_and_each_setting():
     for stream in STREAMS:
         assert listed[f"`{stream.name}`"] == [f"`{stream.primary_key}`", f"`{stream.cursor_field}`"]
     listed = {row[1]: row for row in rows(DOCS) if len(row) == 3}
-    for name, schema in PROPERTIES.items():
+    for name, schema in SPEC["connectionSpecification"]["properties"].items():
         title, _, meaning = listed[f"`{name}`"]
         assert title == schema["title"]
         for bound in ("minimum", "maximum", "default"):
@@ -90,7 +88,7 @@ def test_docs_list_each_stream_and_each_setting():
                 assert str(schema[bound]) in meaning
 
 
-def test_image_installs_what_the_tests_ran_with():
+def test_image_installs_the_tested_versions():
     def pins(name):
         text = (ROOT / name).read_text()
         return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", text, re.MULTILINE))
@@ -100,14 +98,14 @@ def test_image_installs_what_the_tests_ran_with():
     assert {name: tested.get(name) for name in image} == image
 
 
-def test_all_that_the_image_installs_has_hashes():
+def test_image_requirements_have_hashes():
     lines = (ROOT / "requirements.txt").read_text().replace("\\\n", " ").splitlines()
     pinned = [line for line in lines if not line.startswith("#")]
     assert len(pinned) > 40
     assert all("--hash=sha256:" in line for line in pinned)
 
 
-def test_tests_that_security_names_exist():
+def test_tests_named_in_security_exist():
     named = re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text())
     files = [*ROOT.glob("unit_tests/*.py"), *ROOT.glob("integration_tests/*.py")]
     defined = set(re.findall(r"def (test_\w+)", "".join(path.read_text() for path in files)))

@@ -13,7 +13,7 @@ from .helpers import Shop, make_config
 
 
 class Failure(NamedTuple):
-    kind: str
+    failure_type: str
     message: str
     wait: float | None = None
 
@@ -67,14 +67,14 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
         ),
     ],
 )
-def test_judges_a_response(service, status, headers, body, expected):
+def test_returns_json_or_raises_an_api_error(service, status, headers, body, expected):
     if not isinstance(expected, Failure):
         assert responses.parse(service, status, headers, body.encode()) == expected
         return
     with pytest.raises(ApiError) as raised:
         responses.parse(service, status, headers, body.encode())
     error = raised.value
-    assert (error.failure_type, error.status) == (FailureType(expected.kind), status)
+    assert (error.failure_type, error.status) == (FailureType(expected.failure_type), status)
     assert error.wait == expected.wait
     assert expected.message in error.message
     assert "Ann" not in error.message
@@ -126,7 +126,7 @@ def test_reads_an_http_date_as_utc(monkeypatch, text, seconds):
         ("-1", None),
     ],
 )
-def test_reads_retry_after_by_the_clock_of_the_service_or_else_by_this(monkeypatch, text, seconds):
+def test_reads_retry_after_with_or_without_a_date_header(monkeypatch, text, seconds):
     headers = {"Retry-After": text, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
     assert responses.retry_after(headers) == seconds
     monkeypatch.setattr(time, "time", lambda: 1767225600.0)

@@ -20,7 +20,7 @@ def success(recovered=5):
     return {"status": "success", "data": {"abandoned": 8, "recovered": recovered}}
 
 
-def test_requests_a_window_with_both_of_its_edges(api, requests_mock):
+def test_requests_both_edges_of_a_window(api, requests_mock):
     requests_mock.get(URL, json=success(), headers={"Date": "Thu, 01 Jan 2026 00:00:00 GMT"})
     counts = api.counts(Window(100, 199))
     assert counts[:2] == (8, 5)
@@ -28,7 +28,7 @@ def test_requests_a_window_with_both_of_its_edges(api, requests_mock):
     assert requests_mock.last_request.query == "rest_key=rest-key-1&date_from=100&date_to=199"
 
 
-def test_a_count_may_be_a_text(api, requests_mock):
+def test_accepts_a_count_as_text(api, requests_mock):
     for count in (5, 5.0, "5", "5.0", " 5 "):
         requests_mock.get(URL, json=success(count))
         assert api.counts(Window(1, 2))[:2] == (8, 5)

@@ -23,7 +23,7 @@ def page(*carts, token=None, **changes):
     return {"json": {**body, **changes}}
 
 
-def test_each_request_has_the_filters_the_token_and_basic_auth(requests_mock):
+def test_each_request_has_filters_token_and_basic_auth(requests_mock):
     requests_mock.get(URL, [page(token="Cart|+//+="), page()])
     pages(snipcart_email="a+b@shop.example", snipcart_page_size=7, snipcart_api_key="clé")
     first, second = requests_mock.request_history
@@ -32,7 +32,7 @@ def test_each_request_has_the_filters_the_token_and_basic_auth(requests_mock):
     assert first.headers["Authorization"] == second.headers["Authorization"] == "Basic Y2zDqTo="
 
 
-def test_a_time_range_replaces_the_one_among_the_filters(requests_mock):
+def test_time_range_replaces_the_filter(requests_mock):
     requests_mock.get(URL, [page(token="b"), page()])
     pages(token="a", time_range="LessThanADay")
     for request, token in zip(requests_mock.request_history, "ab", strict=True):
@@ -59,7 +59,7 @@ def test_reads_pages_until_there_are_no_more(requests_mock):
         page(token=True),
     ],
 )
-def test_rejects_what_is_not_a_page(requests_mock, response):
+def test_rejects_an_invalid_page(requests_mock, response):
     requests_mock.get(URL, **response)
     with pytest.raises(ApiError, match="not a page of carts") as raised:
         pages()
@@ -67,14 +67,14 @@ def test_rejects_what_is_not_a_page(requests_mock, response):
 
 
 @pytest.mark.parametrize("tokens", ["s", "aa", "aba"])
-def test_rejects_a_token_that_repeats(requests_mock, tokens):
+def test_rejects_a_repeated_token(requests_mock, tokens):
     requests_mock.get(URL, [page(token=token) for token in tokens])
     with pytest.raises(ApiError, match="not a page of carts"):
         pages(token="s")
     assert requests_mock.call_count == len(tokens)
 
 
-def test_normalizes_the_dates_of_carts_and_items_and_nothing_else(requests_mock):
+def test_normalizes_only_dates_of_carts_and_items(requests_mock):
     item = {"addedOn": "2024-01-01T00:00:00+01:00", "modificationDate": "soon", "price": 1.5}
     cart = {
         "creationDate": "1579715005",
@@ -92,10 +92,10 @@ def test_normalizes_the_dates_of_carts_and_items_and_nothing_else(requests_mock)
 
 
 def serve(requests_mock, size, respond):
-    """Serve a list of carts. Return the limits that were requested, and are to be.
+    """Serve a list of carts. Return a list to which each request adds its limit.
 
     `respond` takes a limit and the number of carts before the page. It returns how many carts to
-    send, or an HTTP status as a text.
+    send, or an HTTP status as text.
     """
     limits = []
 
@@ -143,7 +143,7 @@ def test_adapts_the_page_size(requests_mock, monkeypatch, caplog, respond, first
     ("status", "limits"),
     [("401", [100]), ("403", [100]), ("429", [100] * 6), ("500", [100] + [50] * 6)],
 )
-def test_falls_back_and_retries_if_it_may_help(requests_mock, monkeypatch, status, limits):
+def test_falls_back_or_retries_by_the_status(requests_mock, monkeypatch, status, limits):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     requested = serve(requests_mock, 1_000, lambda limit, start: limit if start == 0 else status)
     with pytest.raises(ApiError):
@@ -151,7 +151,7 @@ def test_falls_back_and_retries_if_it_may_help(requests_mock, monkeypatch, statu
     assert requested == [50, *limits]
 
 
-def test_a_fixed_page_size_stays(requests_mock):
+def test_keeps_a_fixed_page_size(requests_mock):
     limits = serve(requests_mock, 100, lambda limit, _: limit)
     pages(snipcart_page_size=20)
     assert limits == [20] * 5

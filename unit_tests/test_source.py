@@ -10,14 +10,13 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_abandoned_carts import SourceAbandonedCarts, source
 
-from .helpers import SETTINGS, SPEC_FILE
+from .helpers import SCHEMA_FILES, SETTINGS
 
 LOGGER = logging.getLogger("airbyte")
 CARTS = "abandoned_carts"
-SCHEMAS = SPEC_FILE.parent / "schemas"
 
 
-def test_a_check_waits_for_no_service_longer_than_it_may(monkeypatch):
+def test_check_ends_at_its_deadline(monkeypatch):
     monkeypatch.setattr(source, "_CHECK_DEADLINE", 0.1)
     is_over = threading.Event()
     monkeypatch.setattr(source.Snipcart, "check", lambda self: is_over.wait(5))
@@ -33,7 +32,7 @@ def test_a_check_waits_for_no_service_longer_than_it_may(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "advice"), [("cart_stats", "Set retargeting_rest_key"), ("x", "Refresh the sch")]
 )
-def test_a_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice):
+def test_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice):
     url = "https://app.snipcart.com/api/carts/abandoned"
     requests_mock.get(url, json={"items": [{"token": "a"}], "hasMoreResults": False})
     sync = {"sync_mode": "incremental", "destination_sync_mode": "append"}
@@ -51,14 +50,14 @@ def test_a_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice)
     assert [m.record.data for m in messages if m.record] == [{"token": "a"}]
 
 
-def test_logs_hide_all_forms_of_a_key():
+def test_logs_hide_all_encodings_of_a_key():
     SourceAbandonedCarts().discover(LOGGER, {**SETTINGS, "snipcart_api_key": "k/e y"})
     line = "k/e y, k%2Fe%20y, k%2Fe+y, ay9lIHk6, rest-key-1"
     assert filter_secrets(line) == "****, ****, ****, ****, ****"
 
 
-@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.json")), ids=lambda path: path.stem)
-def test_every_field_may_be_null_and_every_object_may_hold_more(path):
+@pytest.mark.parametrize("path", SCHEMA_FILES, ids=lambda path: path.stem)
+def test_schemas_allow_nulls_and_additional_properties(path):
     nodes = []
     root = json.loads(path.read_text(), object_hook=lambda node: nodes.append(node) or node)
     schemas = [node for node in nodes if isinstance(node.get("type"), str | list)]

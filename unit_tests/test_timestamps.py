@@ -4,7 +4,7 @@ from source_abandoned_carts.timestamps import from_epoch, sort_key, to_epoch, to
 
 
 @pytest.mark.parametrize(
-    ("value", "written"),
+    ("value", "text"),
     [
         ("2016-11-08T17:15:12.1234567Z", "2016-11-08T17:15:12.1234567Z"),
         ("2016-11-08T17:15", "2016-11-08T17:15:00Z"),
@@ -18,8 +18,8 @@ from source_abandoned_carts.timestamps import from_epoch, sort_key, to_epoch, to
         (253402300799, "9999-12-31T23:59:59Z"),
     ],
 )
-def test_converts_a_date_to_rfc_3339_in_utc(value, written):
-    assert to_rfc3339(value) == written
+def test_converts_a_date_to_rfc_3339_in_utc(value, text):
+    assert to_rfc3339(value) == text
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_converts_a_date_to_rfc_3339_in_utc(value, written):
     ],
     ids=lambda value: repr(value)[:30],
 )  # fmt: skip
-def test_returns_none_for_no_date_and_before_1970(value):
+def test_returns_none_for_invalid_dates_and_before_1970(value):
     assert to_rfc3339(value) is None
 
 

@@ -19,7 +19,7 @@ def test_windows_cover_each_second_once(days, length):
 
 
 @pytest.mark.parametrize(("since", "first_day"), [(-1, 0), (7 * DAY - 1, 0), (7 * DAY, 7)])
-def test_begins_with_the_window_that_holds_a_second(since, first_day):
+def test_begins_with_the_window_that_contains_a_second(since, first_day):
     first = START + first_day * DAY
     found = next(windows(START, 7, START + 99 * DAY, START + since))
     assert found == Window(first, first + 7 * DAY - 1)
