@@ -63,7 +63,7 @@ def test_emits_each_cart_as_the_api_returns_it_and_the_schema_declares(shop):
 
 def test_emits_a_cart_that_only_the_slower_json_library_can_write(shop):
     cart = '{"token": "x", "metadata": ' + "[" * 1_000 + "]" * 1_000 + "}"
-    shop.sandbox.answer = lambda request: (200, f'{{"items": [{cart}], "hasMoreResults": false}}')
+    shop.sandbox.respond = lambda request: (200, f'{{"items": [{cart}], "hasMoreResults": false}}')
     assert "[" * 1_000 in shop.connector.read(shop.config, STREAM).text
 
 

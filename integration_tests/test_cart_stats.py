@@ -99,10 +99,10 @@ def test_interrupted_syncs_reach_the_end(make_shop):
 def test_requests_eight_windows_at_once_and_emits_them_in_order(make_shop):
     shop = make_shop(60, 1)
     lock, eight, under_way, numbers = threading.Lock(), threading.Event(), set(), []
-    answer = shop.sandbox.answer
+    respond = shop.sandbox.respond
 
     def wait_for_eight(request: Any) -> Any:
-        """Answer when eight are under way, the last one first. The first request comes alone."""
+        """Respond when eight are under way, the last one first. The first request comes alone."""
         with lock:
             under_way.add(request.at)
             numbers.append(len(under_way))
@@ -114,9 +114,9 @@ def test_requests_eight_windows_at_once_and_emits_them_in_order(make_shop):
             time.sleep(0.05 * max(0, 8 - position))
         with lock:
             under_way.remove(request.at)
-        return answer(request)
+        return respond(request)
 
-    shop.sandbox.answer = wait_for_eight
+    shop.sandbox.respond = wait_for_eight
     starts = [record["date_from"] for record in shop.sync()]
     assert starts == sorted(starts)
     assert max(numbers) == 8

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sync.columns import OTHERS, column_name, fit, kind_of
+from sync.columns import OTHERS, column_name, kind_of, to_row
 
 NEW_YEAR = datetime(2024, 1, 1, tzinfo=timezone.utc)
 SCHEMAS = Path(__file__).parent.parent / "source_abandoned_carts/schemas"
@@ -44,7 +44,7 @@ def test_the_kind_of_a_column_follows_from_the_schema(field, kind):
     ],
 )
 def test_what_fits_is_kept(kind, value, kept):
-    row = fit({"field": value, "null": None}, {"field": kind, "null": kind})
+    row = to_row({"field": value, "null": None}, {"field": kind, "null": kind})
     assert row == {"field": kept}
     assert type(row["field"]) is type(kept)
 
@@ -66,7 +66,7 @@ def test_what_fits_is_kept(kind, value, kept):
     ],
 )
 def test_what_does_not_fit_is_kept_beside(kind, value):
-    row = fit({"field": value, "new": {"a": None}}, {"field": kind})
+    row = to_row({"field": value, "new": {"a": None}}, {"field": kind})
     assert {name: json.loads(text) for name, text in row.items()} == {
         OTHERS: {"field": value, "new": {"a": None}}
     }
