@@ -1,6 +1,6 @@
 FROM docker.io/airbyte/python-connector-base:4.0.2@sha256:9fdb1888c4264cf6fee473649ecb593f56f58e5d0096a87ee0b231777e2e3e73 AS base
 
-# The dependencies: built anew only when that file changes, which also says what it leaves out.
+# Docker rebuilds this layer only when requirements.txt changes. That file explains its omissions.
 FROM base AS dependencies
 WORKDIR /build
 COPY requirements.txt ./

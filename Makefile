@@ -5,28 +5,28 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 CONFIG ?= secrets/config.json
-# Not in pyproject.toml, where `airbyte-cdk connector test` would obey them, too.
+# Not in pyproject.toml, because `airbyte-cdk connector test` would use them, too.
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
-	-W error -W "ignore:This class is experimental:DeprecationWarning" # the CDK's own
+	-W error -W "ignore:This class is experimental:DeprecationWarning" # raised by the CDK
 PACKAGE := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
 
 help:
-	@echo "make demo     sync a made-up shop twice into a database; tables and a picture"
-	@echo "make picture  draw the README's picture anew, by make demo"
+	@echo "make demo     sync a made-up shop twice into a database, and draw a picture"
+	@echo "make picture  run make demo, and update the README's picture"
 	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [TO=bigquery] [STREAMS=cart_stats]"
 	@echo "              [PICTURE=carts.png]"
-	@echo "make probe    ask your account what the services' documents leave open [CONFIG=secrets/config.json]"
+	@echo "make probe    find out what the APIs' documentation does not specify [CONFIG=secrets/config.json]"
 	@echo "make test     run all tests"
-	@echo "make image    build the Docker image and try it against the sandbox"
-	@echo "make chaos    200 syncs on bad days (half an hour) [RUNS=20] [SEED=17]"
-	@echo "make bench    measure speed and memory: benchmarks/RESULTS.md (eight minutes)"
+	@echo "make image    build the Docker image and test it against the sandbox"
+	@echo "make chaos    run 200 syncs with random failures (half an hour) [RUNS=20] [SEED=17]"
+	@echo "make bench    measure speed and memory for benchmarks/RESULTS.md (eight minutes)"
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
-	@echo "make clean    remove what the other commands have made"
+	@echo "make clean    remove the files that the other commands created"
 	@echo
-	@echo "They use python3; for another one: make clean, then make demo PYTHON=python3.12"
+	@echo "The commands use python3. To use another: make clean, then make demo PYTHON=python3.12"
 
 demo: .venv/installed
 	@$(BIN)/python -m sync.demo
@@ -70,11 +70,11 @@ clean:
 	rm -rf .venv .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -r {} +
 
-# What is needed, once; then the package itself, as a user would install it, after each change.
+# The dependencies are installed once. The package is installed again after each change to it.
 .venv/needed: setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 14) else \
-		"$(PYTHON) is Python " + sys.version.split()[0] + ". Name one from 3.10 to 3.13: make PYTHON=python3.12 …")'
-	@echo "Setting up .venv: less than a minute, once."
+		"$(PYTHON) is Python " + sys.version.split()[0] + ". Use 3.10 to 3.13: make PYTHON=python3.12 …")'
+	@echo "Installing into .venv, which takes less than a minute, once."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install --constraint constraints.txt uv
 	@$(INSTALL) --constraint constraints.txt ".[sync,tests,lint]"

@@ -1,4 +1,4 @@
-"""The same as the command source-abandoned-carts, from a checkout."""
+"""Runs the command source-abandoned-carts from a checkout."""
 
 from source_abandoned_carts.run import run
 

@@ -1,4 +1,4 @@
-"""The package: its version, what it needs, and the command it gives."""
+"""The package: its version, dependencies and command."""
 
 from setuptools import find_packages, setup
 
@@ -10,7 +10,7 @@ setup(
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=["source_abandoned_carts"]),
     package_data={"source_abandoned_carts": ["spec.yaml", "schemas/*.json", "py.typed"]},
-    # orjson, jsonschema and urllib3 come with these two and are used as they are there.
+    # orjson and jsonschema are dependencies of airbyte-cdk.
     install_requires=[
         "airbyte-cdk>=7.39.1,<8",
         "requests>=2.32,<3",
@@ -22,7 +22,7 @@ setup(
             "dlt[duckdb,postgres]>=1.31,<2",
             "pyarrow>=17",
             "rich>=13",
-            "pandas>=2",  # this and the next draw the picture
+            "pandas>=2",  # pandas and matplotlib draw the picture
             "matplotlib>=3.9",
         ],
         "tests": [

@@ -1,1 +1,1 @@
-"""How fast the connector is, and how much memory it takes, beside the least that Python can do."""
+"""Speed and memory of the connector, compared with a minimal Python program and low-code."""

@@ -1,7 +1,7 @@
-"""`make bench`: the connector, a bare loop and Airbyte's low-code read the same two APIs.
+"""`make bench`: compare the connector, a bare loop and Airbyte's low-code on the same two APIs.
 
-The programs take turns, each as a process of its own. The results are printed, and written to
-RESULTS.md and results.png.
+The programs take turns, each in its own process. The results are printed and written to RESULTS.md
+and results.png.
 """
 
 import platform
@@ -36,19 +36,19 @@ _RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
 _PICTURE = PROJECT / "benchmarks" / "results.png"
 
 _CARTS = 20_000
-_FEW, _MANY = 5_000, 100_000  # carts, where memory is measured
-_DELAY = 0.15  # seconds per response, where waiting is measured
+_FEW, _MANY = 5_000, 100_000  # carts in the measurement of memory
+_DELAY = 0.15  # seconds per response in the measurement of waiting
 _BARE, _CONNECTOR = "bare loop", "connector"
 _REST = "the rest: selection, engine, output"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. The goal is for the ratio of the connector to the baseline."""
+    """A row of the table. `goal` limits the ratio of the connector's figure to the baseline's."""
 
-    what: str
+    label: str
     baseline: str
-    figures: list[float]  # of the baseline, the connector and, if it was measured, low-code
+    figures: list[float]  # baseline, connector and, if it was measured, low-code
     unit: str
     goal: float
 
@@ -56,7 +56,7 @@ class Row:
         base, ours, *other = (f"{figure:.3g} {self.unit}" for figure in self.figures)
         ratio = self.figures[1] / self.figures[0]
         return (
-            f"| {self.what} | {self.baseline}: {base} | {ours} | {''.join(other)} "
+            f"| {self.label} | {self.baseline}: {base} | {ours} | {''.join(other)} "
             f"| **{ratio:.2f}** | {self.goal:.2f} |"
         )
 
@@ -75,7 +75,7 @@ def measure_cpu(folder: Path) -> list[Row]:
 
 
 def measure_waiting(folder: Path) -> list[Row]:
-    """Measure the time of syncs from a service that takes a while to respond."""
+    """Measure the time of syncs from a service with slow responses."""
     with serving(_CARTS, _DELAY) as url:
         settings = settings_files(folder, url, CARTS)
         command = connector("read", *settings)
@@ -85,15 +85,15 @@ def measure_waiting(folder: Path) -> list[Row]:
             base, other = pool.map(lambda command: run(command, url, _CARTS).wall, commands)
     with serving(2_000, _DELAY) as url:
         both = _read_in_turns("wall", folder, url, 50, windows=122, rounds=3, lines=2_122)
-    what = f"{_CARTS:,} carts, 150 ms per response"
+    label = f"{_CARTS:,} carts, 150 ms per response"
     return [
-        Row(what, _BARE, [base, ours, other], "s", 0.25),
+        Row(label, _BARE, [base, ours, other], "s", 0.25),
         Row("both streams, 150 ms per response", f"parallel {_BARE}", both, "s", 1.12),
     ]
 
 
 def measure_start(folder: Path) -> Row:
-    """Measure the time of a command that does everything but send requests."""
+    """Measure the time of a command that sends no requests."""
     url = "http://127.0.0.1"  # ignore-https-check
     settings = settings_files(folder, url)
     commands = [
@@ -106,7 +106,7 @@ def measure_start(folder: Path) -> Row:
 
 
 def measure_memory(folder: Path) -> list[Row]:
-    """Measure the peak memory of a long list, and of a slow reader, beside that of a short list."""
+    """Measure the peak memory with a long list and a slow reader, compared with a short list."""
 
     def peak(program: Callable[..., list[str]], carts: int, rounds: int, slowly: bool) -> float:
         with serving(carts) as url:
@@ -116,16 +116,16 @@ def measure_memory(folder: Path) -> list[Row]:
     few, many = (peak(connector, carts, 3, slowly=False) for carts in (_FEW, _MANY))
     slow = peak(connector, _CARTS, 1, slowly=True)
     other = peak(low_code, _MANY, 1, slowly=False)
-    beside = f"{_CONNECTOR}, {_FEW:,} carts"
+    baseline = f"{_CONNECTOR}, {_FEW:,} carts"
     return [
-        Row(f"memory, {_MANY:,} carts", beside, [few, many, other], "MB", 1.10),
-        Row("memory, reader of 1,000 carts/s", beside, [few, slow], "MB", 1.25),
+        Row(f"memory, {_MANY:,} carts", baseline, [few, many, other], "MB", 1.10),
+        Row("memory, reader of 1,000 carts/s", baseline, [few, slow], "MB", 1.25),
     ]
 
 
 def measure_steps() -> dict[str, float]:
-    """Measure the µs of CPU time per cart of the connector's steps, each alone."""
-    # Imported here, because a new process has the memory of this one until it runs its program.
+    """Measure each step of the connector alone, in µs of CPU time per cart."""
+    # Imported late, because the peak memory of a child process includes its parent's memory.
     import orjson  # noqa: PLC0415
     import requests  # noqa: PLC0415
     from airbyte_cdk.entrypoint import AirbyteEntrypoint  # noqa: PLC0415
@@ -154,23 +154,23 @@ def measure_steps() -> dict[str, float]:
 
 
 def _read_in_turns(
-    what: str, folder: Path, url: str, size: int, *, rounds: int, lines: int = 0, windows: int = 0
+    metric: str, folder: Path, url: str, size: int, *, rounds: int, lines: int = 0, windows: int = 0
 ) -> list[float]:
     streams = BOTH if windows else CARTS
     settings = settings_files(folder, url, streams, windows or 60, size)
     commands = [bare(size, windows), connector("read", *settings), low_code("read", *settings)]
-    return _run_in_turns(what, commands, url, rounds, lines)
+    return _run_in_turns(metric, commands, url, rounds, lines)
 
 
 def _run_in_turns(
-    what: str, commands: list[list[str]], url: str, rounds: int, lines: int = 0
+    metric: str, commands: list[list[str]], url: str, rounds: int, lines: int = 0
 ) -> list[float]:
-    """Return the median of each command. The last, low-code, is slow: it runs in few rounds."""
+    """Return the median of each command. Run the last one, the slow low-code, less often."""
     found: list[list[float]] = [[] for _ in commands]
     for number in range(rounds):
         for figures, command in zip(found, commands, strict=True):
             if command is not commands[-1] or number % 4 == 0:
-                figures.append(getattr(run(command, url, lines), what))
+                figures.append(getattr(run(command, url, lines), metric))
     return [median(figures) for figures in found]
 
 
@@ -217,7 +217,7 @@ CPU time per cart in the connector with 50 carts per page. Each step was measure
 
 
 def draw(rows: list[Row]) -> None:
-    """Draw the rows with low-code."""
+    """Draw the rows that include low-code."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(11, 4.5), layout="constrained", facecolor="white")
@@ -227,7 +227,7 @@ def draw(rows: list[Row]) -> None:
         names = (row.baseline.replace("`", ""), _CONNECTOR, "low-code")
         bars = axis.barh(names, row.figures, color=("#8c8c8c", "#2f6f8f", "#e08e45"))
         axis.bar_label(bars, fmt=f"{{:.3g}} {row.unit}", padding=3)
-        axis.set_title(row.what.replace("`", ""), loc="left", fontsize=10)
+        axis.set_title(row.label.replace("`", ""), loc="left", fontsize=10)
         axis.invert_yaxis()
         axis.margins(x=0.25)
         axis.spines[["top", "right", "bottom"]].set_visible(False)
@@ -255,7 +255,7 @@ def _machine() -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the results."""
+    """Measure, and print and write the results."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = measure_cpu(folder)

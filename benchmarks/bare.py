@@ -1,7 +1,7 @@
-"""The least that a Python program can do: send requests, parse the JSON, write RECORD lines.
+"""A minimal Python program: it sends requests, parses the JSON and writes RECORD lines.
 
-`python -m benchmarks.bare PAGE_SIZE WINDOWS` reads all carts, and the counts of so many windows.
-The server's address is in the environment variable URL.
+`python -m benchmarks.bare PAGE_SIZE WINDOWS` reads all carts, and the counts of WINDOWS windows.
+The environment variable URL holds the server's address.
 """
 
 import os
@@ -31,7 +31,7 @@ def read_carts(url: str, page_size: str, output: BinaryIO) -> None:
 
 
 def read_stats(url: str, windows: int, output: BinaryIO) -> None:
-    """Write the counts of so many windows."""
+    """Write the counts of all windows."""
     session = requests.Session()
 
     def get(number: int) -> Any:
@@ -50,7 +50,7 @@ def _record(stream: str, data: Any) -> bytes:
 
 
 if __name__ == "__main__":
-    # With Python's own buffer of 8 KB, most of the time would go into small writes.
+    # With Python's default buffer of 8 KB, small writes would take most of the time.
     with open(sys.stdout.fileno(), "wb", 65_536) as file, ThreadPoolExecutor(2) as streams:
         carts = streams.submit(read_carts, os.environ["URL"], sys.argv[1], file)
         stats = streams.submit(read_stats, os.environ["URL"], int(sys.argv[2]), file)

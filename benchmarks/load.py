@@ -1,8 +1,8 @@
-"""`make load`: a shop with 500,000 carts and ten years of days, in one sync.
+"""`make load`: read and sync a shop with 500,000 carts and ten years of days.
 
-The connector reads it alone, reads it again when 10,000 carts are gone, and syncs it into DuckDB.
-Then smaller shops are synced into DuckDB, which should take at most 4 s (300 carts), and 15 s and
-600 MB (20,000 carts). It prints what each sync took and left behind.
+The connector alone reads the shop, and reads it again after 10,000 carts have left. Then whole
+syncs into DuckDB run: the large shop, 300 carts (goal: 4 s) and 20,000 carts (goal: 15 s, 600 MB).
+The program prints the time, the memory and the output of each run.
 """
 
 import json
@@ -30,17 +30,17 @@ def _environment(url: str) -> dict[str, str]:
 
 
 def _wait(process: subprocess.Popen[bytes], started: float) -> str:
-    """Give the time and the peak memory of a process that ended well."""
+    """Return the time and the peak memory of a process. Exit if the process failed."""
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"It ended with exit code {process.returncode}.")
+        sys.exit(f"The process failed with exit code {process.returncode}.")
     wall, cpu = time.monotonic() - started, usage.ru_utime + usage.ru_stime
     return f"{wall:.1f} s, {cpu:.1f} s of CPU, {usage.ru_maxrss / 1024:.0f} MB at the peak"
 
 
 def read(folder: Path, url: str, streams: Sequence[str], states: Sequence[Any] = ()) -> list[Any]:
-    """Read streams by the connector alone, and return their last states."""
+    """Read streams with the connector alone, and return their last states."""
     (folder / "state.json").write_text(json.dumps(states))
     settings = settings_files(folder, url, streams, _DAYS)
     command = connector("read", *settings, "--state", str(folder / "state.json"))
@@ -87,13 +87,13 @@ def sync(folder: Path, url: str, carts: int, days: int) -> None:
         stderr=subprocess.STDOUT,
     )
     assert process.stdout is not None
-    told = process.stdout.read()
+    output = process.stdout.read()
     print(f"{carts:,} carts into DuckDB: {_wait(process, started)}")
     with duckdb.connect(str(path), read_only=True) as database:
         for stream, key in zip(BOTH, ("token", "date_from"), strict=True):
             found = database.execute(f"SELECT COUNT(*), COUNT(DISTINCT {key}) FROM {stream}")
             print("  {:,} rows, {:,} keys in {}".format(*(found.fetchone() or ()), stream))
-    print(f"  {path.stat().st_size / 2**20:,.0f} MB of database, {len(told):,} bytes of output")
+    print(f"  {path.stat().st_size / 2**20:,.0f} MB of database, {len(output):,} bytes of output")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The programs that are compared, as commands, and what a run of them uses."""
+"""The commands of the programs that are compared, and the resources that they use."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class Usage:
 
 @contextmanager
 def serving(carts: int, delay: float = 0) -> Iterator[str]:
-    """Run benchmarks.server with so many carts, and yield its address."""
+    """Run benchmarks.server with this number of carts, and yield its address."""
     command = [PYTHON, "-m", "benchmarks.server", str(carts), str(delay), str(CAP)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -52,7 +52,7 @@ def serving(carts: int, delay: float = 0) -> Iterator[str]:
 
 
 def run(command: Sequence[str], url: str = "", lines: int = 0, *, slowly: bool = False) -> Usage:
-    """Run a program with its output in a pipe; exit unless it writes at least so many lines."""
+    """Run a program with its output in a pipe. Exit if it fails or writes too few lines."""
     environment = {
         **os.environ,
         "URL": url,
@@ -87,7 +87,7 @@ def connector(command: str, *settings: str) -> list[str]:
 
 
 def low_code(command: str, *settings: str) -> list[str]:
-    """Return a command of Airbyte's low-code with benchmarks/manifest.yaml."""
+    """Return a command of Airbyte's low-code framework with benchmarks/manifest.yaml."""
     manifest = str(PROJECT / "benchmarks" / "manifest.yaml")
     runner = str(_BIN / "source-declarative-manifest")
     return [runner, command, *settings, "--manifest-path", manifest]
@@ -100,9 +100,9 @@ def settings_files(
     days: int = 60,
     page_size: int | None = None,
 ) -> list[str]:
-    """Write a configuration, and a catalog if there are streams; return the arguments for them.
+    """Write a configuration, and a catalog if there are streams. Return the arguments for them.
 
-    Statistics are read in windows of one day, from so many days ago.
+    Statistics are read in one-day windows for the last `days` days.
     """
     first = datetime.now(timezone.utc) - timedelta(days=days - 1)
     config: dict[str, str | int] = {

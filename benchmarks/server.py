@@ -1,9 +1,9 @@
-"""Both APIs with responses made of prepared parts, so that the server is not what is measured.
+"""Serves both APIs from prepared parts, so that the server's own work does not affect the results.
 
 `python -m benchmarks.server CARTS DELAY CAP` prints its port and serves until it is stopped.
-It lists so many carts of 3.5 KB, modified in the last 50 days. A page holds as many carts as
-`limit` requests, at most CAP. Each response is sent DELAY seconds after its request. A single cart
-is not found, as if it had been deleted.
+It lists CARTS carts of 3.5 KB, modified in the last 50 days. A page holds `limit` carts, at most
+CAP. The server sends each response DELAY seconds after its request. Requests for a single cart
+receive HTTP 404, as for a deleted cart.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from email.utils import formatdate
 
 from sandbox.data import make_carts
 
-_DEFAULT_LIMIT = 20  # the API's own
+_DEFAULT_LIMIT = 20  # of the API
 _CART_BYTES = 3_500
 _CARTS_MADE = 1_000  # the list repeats them, with other tokens
 _TOKEN = "00000000-0000-4000-8000-%012d"
@@ -23,15 +23,15 @@ _STATS = b'{"status":"success","data":{"abandoned":12,"recovered":3}}'
 
 
 def prepare_carts() -> list[tuple[bytes, bytes]]:
-    """Return carts as JSON: what precedes the number in a cart's token, and what follows it."""
+    """Return carts as JSON, each split at the number in its token."""
     parts = []
     now = datetime.now(timezone.utc)
     first = now - timedelta(days=50)  # after every start date in `settings_files`
-    # Twice as many as needed, because some are left out.
-    for cart in make_carts(2 * _CARTS_MADE, first=first, last=now, forms=["iso3"]):
+    # Make twice as many as needed, because some are left out.
+    for cart in make_carts(2 * _CARTS_MADE, first=first, last=now, date_formats=["iso3"]):
         text = json.dumps(cart.document, ensure_ascii=False)
         if re.search("[\ud800-\udfff]", text):
-            continue  # orjson does not read unpaired surrogates, which few shops have
+            continue  # orjson rejects unpaired surrogates, which are rare
         cart.document["userAgent"] += "x" * max(0, _CART_BYTES - len(text.encode()))
         cart.document["token"] = _TOKEN
         before, _, after = json.dumps(cart.document, ensure_ascii=False).partition("%012d")
@@ -86,7 +86,7 @@ class _Server(asyncio.Protocol):
 
 
 async def serve(carts: int, delay: float, cap: int) -> None:
-    """Serve a list of so many carts."""
+    """Serve a list with this number of carts."""
     parts = prepare_carts()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Server(parts, carts, delay, cap), "127.0.0.1")

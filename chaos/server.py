@@ -70,7 +70,7 @@ class Chaos:
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         fields = (line.partition(": ") for line in headers)
         received = {name.lower(): value for name, _, value in fields}
-        status, found = self._sandbox.answer(Request(service, url.path, query, received, 0))
+        status, found = self._sandbox.respond(Request(service, url.path, query, received, 0))
         return status, json.dumps(found).encode()
 
     def disclose(self, body: bytes) -> bytes:

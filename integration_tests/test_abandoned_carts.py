@@ -59,7 +59,7 @@ def test_records_match_the_api_and_the_schema(shop):
 
 def test_emits_a_cart_with_1000_levels_of_json(shop):
     cart = '{"token": "x", "metadata": ' + "[" * 1_000 + "]" * 1_000 + "}"
-    shop.sandbox.answer = lambda request: (200, f'{{"items": [{cart}], "hasMoreResults": false}}')
+    shop.sandbox.respond = lambda request: (200, f'{{"items": [{cart}], "hasMoreResults": false}}')
     assert "[" * 1_000 in shop.connector.read(shop.config, CARTS).text
 
 

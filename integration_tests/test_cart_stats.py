@@ -95,7 +95,7 @@ def test_interrupted_syncs_reach_the_end(make_shop):
 def test_requests_eight_windows_at_once_and_emits_them_in_order(make_shop):
     shop = make_shop(60, 1)
     lock, are_eight, open_requests, counts = threading.Lock(), threading.Event(), set(), []
-    respond = shop.sandbox.answer
+    respond = shop.sandbox.respond
 
     def wait_for_eight(request: Any) -> Any:
         """Respond when eight requests wait, to the last one first. The first request is alone."""
@@ -112,7 +112,7 @@ def test_requests_eight_windows_at_once_and_emits_them_in_order(make_shop):
             open_requests.remove(request.at)
         return respond(request)
 
-    shop.sandbox.answer = wait_for_eight
+    shop.sandbox.respond = wait_for_eight
     starts = [record["date_from"] for record in shop.sync()]
     assert starts == sorted(starts)
     assert max(counts) == 8

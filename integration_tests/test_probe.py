@@ -23,7 +23,7 @@ BEHAVIOURS = {  # how the sandbox behaves, and texts that the probe then prints
     "as in the documents": ({}, """at most? | 500, the connector's greatest limit | snipcart_page_s
         return carts? | by neither creationDate nor modificationDate | snipcart_full_scan_hours
         timeRange filter on? | modificationDate | snipcart_full_scan_hours
-        the filters? | no, without them the next page has carts that they leave out | snipcart_mini
+        the filters? | no, without them the next page has carts that they exclude | snipcart_minimal
         unknown continuation token? | HTTP 400 | no setting
         exactly 30 days? | yes | retargeting_window_days
         date_to? | yes | retargeting_window_days"""),

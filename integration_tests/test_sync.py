@@ -264,7 +264,7 @@ def test_stopped_sync_or_connector_is_reported_and_leaves_no_file(sync, sandbox,
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert text.endswith("Stopped. The next sync resumes from what is written.\n")
+    assert text.endswith("Stopped. The next sync resumes from the last saved state.\n")
     process = sync.start_and_stall(url, page=2)
     child = subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True)
     os.kill(int(child), signal.SIGKILL)
@@ -302,8 +302,8 @@ def test_refuses_a_database_of_an_earlier_version(sync, tmp_path):
         ("duckdb:////proc/carts.duckdb", (), "Cannot open file"),
         ("snowflake", (), "DESTINATION__SNOWFLAKE__CREDENTIALS__DATABASE"),
         ("sqlalchemy", (), '-m pip install "dlt[sqlalchemy]"'),
-        ("nowhere", (), "TO=nowhere is no destination of dlt."),
-        ("duckdb:///x", ("--streams", "x"), "no stream x, but abandoned_carts, cart_stats."),
+        ("nowhere", (), "TO=nowhere is not a dlt destination."),
+        ("duckdb:///x", ("--streams", "x"), "no stream x. Choose from abandoned_carts, cart"),
         ("duckdb:///x", ("--config", "nowhere.json"), "nowhere.json cannot be used: No such file"),
         ("duckdb:///x", ("--picture", "carts.pdf"), "PICTURE must end in .png"),
     ],

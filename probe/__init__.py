@@ -1,4 +1,4 @@
-"""`make probe`: learn from a real account what the documents of the two services leave open.
+"""`make probe`: find out from a real account what the services' documentation does not specify.
 
 The probe only reads, with at most 40 requests. It prints no key and no customer's data.
 """

@@ -1,4 +1,4 @@
-"""python -m probe --config secrets/config.json; see __init__.py."""
+"""python -m probe --config secrets/config.json; see probe/__init__.py."""
 
 import argparse
 import logging
@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _print_answers(probe: SnipcartProbe | RetargetingProbe) -> bool:
-    """Print a line for each question. Return whether the service responded to the end."""
-    is_complete, has_failed = True, True  # if the first question fails, the others would, too
+    """Print a line for each question. Return false if a failure ended them early."""
+    is_complete, has_failed = True, True  # if the first question fails, the others would fail
     for question, setting, find_answer in probe.questions():
         try:
             answer = find_answer() or _CANNOT_TELL

@@ -1,4 +1,4 @@
-"""What the probes of both services share: the form of a question, and the meter of requests."""
+"""What both probes share: the type of a question, and the limit on requests."""
 
 import re
 from collections.abc import Callable
@@ -9,16 +9,16 @@ from requests.auth import AuthBase
 
 from source_abandoned_carts.http import RetryPolicy
 
-# A question, the setting that the answer speaks for, and what finds the answer. That returns None
-# if the account cannot tell, and raises ApiError or OutOfRequestsError.
+# A question, the setting that depends on the answer, and a function that finds the answer. It
+# returns None if the account has too little data, and raises ApiError or OutOfRequestsError.
 Question = tuple[str, str, Callable[[], str | None]]
 
 NO_SETTING = "no setting"
 POLICY = RetryPolicy(attempts=2, max_retry_after=60)
 
-_MAX_REQUESTS = 40  # to both services
+_MAX_REQUESTS = 40  # to both services together
 _RATE_LIMIT = re.compile(r"rate-?limit|retry-after|quota|throttle", re.IGNORECASE)
-_NUMBERS = re.compile(r"((^|[;,] ?)([a-z]{1,9}=)?[0-9]{1,6})+")  # longer ones may name an account
+_NUMBERS = re.compile(r"((^|[;,] ?)([a-z]{1,9}=)?[0-9]{1,6})+")  # longer ones may be account IDs
 
 
 class OutOfRequestsError(Exception):
@@ -26,7 +26,7 @@ class OutOfRequestsError(Exception):
 
 
 class Meter(AuthBase):
-    """Adds a request to `urls` when `auth` adds its credential; notes the rate-limit headers."""
+    """An authenticator that limits requests. It records their URLs and the rate-limit headers."""
 
     def __init__(self, auth: AuthBase | None, urls: list[str]) -> None:
         self.urls = urls
@@ -37,10 +37,10 @@ class Meter(AuthBase):
         if len(self.urls) == _MAX_REQUESTS:
             raise OutOfRequestsError
         self.urls.append(request.url or "")
-        request.register_hook("response", self._note_rate_limits)  # type: ignore[no-untyped-call]
+        request.register_hook("response", self._record_rate_limits)  # type: ignore[no-untyped-call]
         return self._auth(request) if self._auth else request
 
-    def _note_rate_limits(self, response: Response, **options: Any) -> None:
+    def _record_rate_limits(self, response: Response, **options: Any) -> None:
         for name, value in response.headers.items():
             if _RATE_LIMIT.search(name):
                 self.rate_limits[name] = value if _NUMBERS.fullmatch(value) else "(not shown)"

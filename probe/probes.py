@@ -1,4 +1,4 @@
-"""What the documents of the two services leave open."""
+"""The questions that the services' documentation does not answer."""
 
 import json
 import re
@@ -32,25 +32,25 @@ _MIN_CARTS = 10  # fewer may be in order, or have large totals, by chance
 _RANGES = {"LessThanAMonth": 2, "LessThanAWeek": 4, "LessThanADay": 2}  # pages to read at most
 
 _WINDOW_DAYS = "retargeting_window_days"
-_AGE = 40 * DAY  # of the first second requested; counts of the last days may still change
+_AGE = 40 * DAY  # of the first second requested, because counts of the last days may still change
 
 Cart = dict[str, Any]
 
 
 class SnipcartProbe:
-    """Answers questions about Snipcart's API, by the connector's client with other settings."""
+    """Answers questions about Snipcart's API through the connector's client."""
 
     name = Snipcart.name
 
     def __init__(self, config: Config, urls: list[str]) -> None:
         self._config = config
         self.meter = Meter(HTTPBasicAuth((config.snipcart_api_key or "").encode(), b""), urls)
-        self._limit: int | None = None  # the last one that worked
+        self._limit: int | None = None  # the last one that Snipcart accepted
         self._carts: list[Cart] = []
-        self._raw_carts: list[Cart] = []  # with the dates as they came
+        self._raw_carts: list[Cart] = []  # with the dates as received
 
     def questions(self) -> Iterator[Question]:
-        """Yield the questions. The first one reads the carts that others look at."""
+        """Yield the questions. The first one reads the carts that the others examine."""
         question = "How many carts does the service return per page at most?"
         yield question, "snipcart_page_size", self._page_size
         yield "In which order does the service return carts?", _FULL_SCANS, self._order
@@ -58,14 +58,14 @@ class SnipcartProbe:
             question = f"In which formats does the service return {name}?"
             yield question, NO_SETTING, partial(self._formats, name)
         yield "Which date does timeRange filter on?", _FULL_SCANS, self._range_date
-        question = "Does a continuation token remember the filters?"
-        yield question, "snipcart_minimal_value", self._token_remembers
+        question = "Does a continuation token keep the filters?"
+        yield question, "snipcart_minimal_value", self._token_keeps_filters
         question = "What does the service return for an unknown continuation token?"
         yield question, NO_SETTING, self._unknown_token
 
     def _client(self, page_size: int | None, **filters: str) -> Snipcart:
         client = Snipcart(replace(self._config, page_size=page_size, filters=filters), POLICY)
-        Client.__init__(client, client.secret, POLICY, self.meter)  # again, to log in by the meter
+        Client.__init__(client, client.secret, POLICY, self.meter)  # again, with the meter as auth
         return client
 
     def _page_size(self) -> str | None:
@@ -82,7 +82,7 @@ class SnipcartProbe:
             return "500, the connector's greatest limit"
         if self._limit < max(limits):
             return f"{largest}, because limit={max(limits)} failed"
-        # A page may be short by chance, and the last page of a list tells nothing.
+        # A page may be short by chance, and the last page of a list proves nothing.
         sizes = [len(page.carts) for page in pages if page.next_token]
         if sizes.count(largest) > 1 and largest < self._limit:
             return f"{largest}, also for limit={self._limit}"
@@ -107,39 +107,39 @@ class SnipcartProbe:
         return ", ".join(f"{text} ({number})" for text, number in formats.most_common())
 
     def _range_date(self) -> str | None:
-        """Does a time range list the carts that were created before it and modified within it?"""
+        """Check whether a time range lists carts created before it and modified within it."""
         carts = {cart.get("token"): cart for cart in self._carts}
         votes: Counter[bool] = Counter()
         for time_range, max_pages in _RANGES.items():
             pages = list(islice(self._client(self._limit).pages(time_range=time_range), max_pages))
             listed = {cart.get("token"): cart for page in pages for cart in page.carts}
             carts |= listed
-            is_whole, now = pages[-1].next_token is None, pages[0].clock.sent_at
+            is_complete, now = pages[-1].next_token is None, pages[0].clock.sent_at
             for token, cart in carts.items():
-                if (token in listed or is_whole) and _is_telling(cart, time_range, now):
+                if (token in listed or is_complete) and _is_conclusive(cart, time_range, now):
                     votes[token in listed] += 1
             if votes[True] >= 3:
                 return "modificationDate"
-            # One or two carts may be missing because they were bought since.
+            # One or two carts may be missing because customers bought them meanwhile.
             if votes[False] >= 3 and not votes[True]:
                 return "creationDate"
         return None
 
-    def _token_remembers(self) -> str | None:
-        """Does a page requested without the filters of its token have what they leave out?"""
+    def _token_keeps_filters(self) -> str | None:
+        """Request the next page without the filters, and look for carts that they exclude."""
         totals = _totals(self._carts)
         minimal = median_high(totals or [0])
         if bisect_left(totals, minimal) < max(1, 0.4 * len(totals)):
-            return None  # the filter would leave out too few carts to be noticed
+            return None  # the filter would exclude too few carts
         client = self._client(_MIN_CARTS, timeRange=ANYTIME, minimalValue=str(minimal))
         first = next(client.pages())
         if first.next_token is None or min(_totals(first.carts), default=minimal) < minimal:
-            return None  # nothing follows, or the filter has no effect
+            return None  # there is no next page, or the filter has no effect
         page = _page(self._client(5 * _MIN_CARTS), first.next_token)
         if isinstance(page, str):
             return f"no, without them the service returns {page}"
         if min(_totals(page.carts), default=minimal) < minimal:
-            return "no, without them the next page has carts that they leave out"
+            return "no, without them the next page has carts that they exclude"
         return "yes" if len(page.carts) >= _MIN_CARTS else None
 
     def _unknown_token(self) -> str:
@@ -168,14 +168,14 @@ class RetargetingProbe(Retargeting):
         except ApiError as error:
             if error.failure_type == FailureType.transient_error:
                 raise
-            self._abandoned(self._first, last - 1)  # raises what has nothing to do with 30 days
+            self._abandoned(self._first, last - 1)  # raises an error that has another cause
             return f"no (HTTP {error.status})"
         return "yes"
 
     def _edges(self) -> str | None:
-        """Find the first second to end on that counts a cart. Do windows from it on count it?"""
+        """Find the second of the first abandoned cart, and check which windows count it."""
         first = self._first
-        for days in (1, 30):  # a day is enough in a busy shop, and takes fewer requests
+        for days in (1, 30):  # in a busy shop, one day is enough and takes fewer requests
             last = first + days * DAY - 1
             if total := self._abandoned(first, last):
                 break
@@ -184,9 +184,9 @@ class RetargetingProbe(Retargeting):
         ends = range(first, last)
         end = first + bisect_left(ends, True, key=lambda end: self._abandoned(first, end) > 0)
         if end == first:
-            return None  # there is no second before it
+            return None  # the shortest window already counts it
         if self._abandoned(end, last) == total:
-            # A service that rounds to minutes or days would also count it from the next second on.
+            # A service that rounds to minutes or days would also count it one second later.
             return "yes" if self._abandoned(end + 1, last) < total else None
         if self._abandoned(end - 1, last) == total:
             return "no, only one of them"
@@ -197,7 +197,7 @@ class RetargetingProbe(Retargeting):
 
 
 def _page(client: Snipcart, token: str) -> Page | str:
-    """Return the page of a token, or the HTTP status of a response that is no page."""
+    """Return the page of a token, or the HTTP status of an error response."""
     try:
         return next(client.pages(token))
     except ApiError as error:
@@ -206,14 +206,14 @@ def _page(client: Snipcart, token: str) -> Page | str:
         return f"HTTP {error.status}"
 
 
-def _is_telling(cart: Cart, time_range: str, now: int) -> bool:
-    """Tell whether a cart was surely created before a time range and surely modified within it."""
+def _is_conclusive(cart: Cart, time_range: str, now: int) -> bool:
+    """Return whether a cart was certainly created before a time range and modified within it."""
     if not all(cart.get(name) for name in _DATES):
         return False
     created, modified = (now - to_epoch(cart[name]) for name in _DATES)
     covered = TIME_RANGES[time_range]
-    offset = 14 * 3_600  # a date without an offset may be a local time
-    # The document does not say how long a month is.
+    offset = 14 * 3_600  # a date without an offset may be local time
+    # Snipcart's documentation does not specify the length of a month.
     return created > 1.15 * covered + offset and modified < covered - offset
 
 
@@ -223,7 +223,7 @@ def _totals(carts: list[Cart]) -> list[float]:
 
 
 def _format(value: Any) -> str:
-    """Describe the format of a date without its digits."""
+    """Return the format of a date, with # for each digit."""
     if value in (None, "missing") or str(value).startswith("0001-01-01"):
         return str(value or "null")[:10]
     text = re.sub("[0-9]", "#", json.dumps(value))

@@ -1,7 +1,7 @@
-"""Snipcart's and Retargeting's APIs on this machine, for the demo and the tests.
+"""Serves Snipcart's and Retargeting's APIs on this machine, for the demo and the tests.
 
-The sandbox follows the two services' documents. It shares no code with the connector, so that a
-mistake in the connector cannot repeat itself here.
+The sandbox follows the documentation of both services. It shares no code with the connector, so a
+mistake in the connector is not repeated here.
 """
 
 from .data import Cart, make_carts, make_events

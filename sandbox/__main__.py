@@ -34,9 +34,9 @@ def main() -> None:
             retargeting_key=arguments.retargeting_key,
         )
     except OSError as error:
-        parser.error(f"cannot listen on port {arguments.port}: {error.strerror}")
+        parser.error(f"cannot listen on port {arguments.port}: {error.strerror}; choose another")
     try:
-        sandbox.faults = [_fault(text) for text in arguments.fault]
+        sandbox.faults = [_parse_fault(text) for text in arguments.fault]
     except ValueError:
         parser.error("--fault must be SERVICE:KIND[:TIMES], such as snipcart:429:2")
     for name, value in sandbox.environment.items():
@@ -46,7 +46,7 @@ def main() -> None:
         sandbox.serve_forever()
 
 
-def _fault(text: str) -> Fault:
+def _parse_fault(text: str) -> Fault:
     service, kind, *times = text.split(":")
     known = service in ("snipcart", "retargeting") and len(times) <= 1
     if not known or not (kind.isdigit() or kind in ("reset", "cut", "html", "slow")):

@@ -1,7 +1,7 @@
-"""Made-up carts and events. The same seed and number give the same ones.
+"""Makes carts and events. The same seed and number always make the same data.
 
-The carts fill every field of the connector's schema, with dates in every form seen on Snipcart's
-carts, and with names in several scripts.
+The carts fill every field of the connector's schema. Their dates have every format seen on
+Snipcart's carts, and their names are in several scripts.
 """
 
 import base64
@@ -42,11 +42,11 @@ _CITIES = (("Québec", "CA", "G1K3A9"), ("Kyiv", "UA", "01001"), ("Graz", "AT", 
 
 @dataclass
 class Cart:
-    """A cart: the document that the API returns, and the moments that its dates stand for.
+    """A cart: the JSON document that the API returns, and its dates as datetimes.
 
-    - `listed_from`: the list leaves the cart out until the server's clock reaches this moment;
-    - `on_list`: false removes the cart from the list, whereas its own address still returns it;
-    - `deleted`: true makes its own address answer with `Sandbox.deleted_status`.
+    - `listed_from`: the list leaves the cart out until the server's clock reaches this time;
+    - `on_list`: if false, the list leaves the cart out, but a request for this cart returns it;
+    - `deleted`: if true, a request for this cart returns `Sandbox.deleted_status`.
     """
 
     document: dict[str, Any]
@@ -60,18 +60,18 @@ class Cart:
     def token(self) -> str:
         return str(self.document["token"])
 
-    def touch(self, moment: datetime, form: str = "iso3") -> None:
-        """Change the cart at this moment, written in one of the FORMS."""
+    def touch(self, moment: datetime, date_format: str = "iso3") -> None:
+        """Set the time of the last change, written in one of the DATE_FORMATS."""
         self.modified = moment
-        self.document["modificationDate"] = FORMS[form](moment)
+        self.document["modificationDate"] = DATE_FORMATS[date_format](moment)
 
     def complete(self, moment: datetime, status: str = "Processed") -> None:
-        """Turn the cart into an order: it leaves the list with this status and completion date."""
+        """Take the cart off the list, and set the status and the completion date of an order."""
         self.on_list = False
-        self.document |= {"status": status, "completionDate": FORMS["iso3"](moment)}
+        self.document |= {"status": status, "completionDate": DATE_FORMATS["iso3"](moment)}
 
     def delete(self) -> None:
-        """Remove the cart from the list and from its own address."""
+        """Remove the cart from the list, and fail requests for it."""
         self.on_list, self.deleted = False, True
 
     def put_back(self) -> None:
@@ -90,7 +90,7 @@ def _with_offset(moment: datetime) -> str:
     return _iso(moment.astimezone(timezone(timedelta(hours=-5))), 3, "-05:00")
 
 
-FORMS: dict[str, Callable[[datetime], str | int]] = {
+DATE_FORMATS: dict[str, Callable[[datetime], str | int]] = {
     "iso0": lambda moment: _iso(moment, 0),
     "iso2": lambda moment: _iso(moment, 2),
     "iso3": lambda moment: _iso(moment, 3),
@@ -100,7 +100,7 @@ FORMS: dict[str, Callable[[datetime], str | int]] = {
     "seconds": lambda moment: int(moment.timestamp()),
     "seconds as text": lambda moment: str(int(moment.timestamp())),
 }
-"""The forms of a date. Each writes a moment; the digits it has no room for are lost."""
+"""The formats of dates. Each one formats a datetime and drops the digits that do not fit."""
 
 _DIGITS = {"iso0": 0, "iso2": 2, "no offset": 3, "offset": 3, "iso3": 3, "iso7": 6}
 
@@ -110,74 +110,73 @@ def make_carts(
     seed: int = 1,
     first: datetime = FIRST_DAY,
     last: datetime = LAST_DAY,
-    forms: Sequence[str] = tuple(FORMS),
+    date_formats: Sequence[str] = tuple(DATE_FORMATS),
 ) -> list[Cart]:
-    """Make carts with dates in these forms. A few carts have no readable modification date."""
-    chance = random.Random(f"carts {seed} {number}")
-    return [_make_cart(chance, index, first, last, forms) for index in range(number)]
+    """Make carts with dates in these formats. A few carts have no readable modification date."""
+    rng = random.Random(f"carts {seed} {number}")
+    return [_make_cart(rng, index, first, last, date_formats) for index in range(number)]
 
 
 def make_events(
     number: int, seed: int = 1, first: datetime = FIRST_DAY, last: datetime = LAST_DAY
 ) -> tuple[list[int], list[int]]:
-    """Make the Unix seconds at which carts were abandoned and at which some were recovered."""
-    chance = random.Random(f"events {seed} {number}")
+    """Make the Unix times at which carts were abandoned and at which some were recovered."""
+    rng = random.Random(f"events {seed} {number}")
     start, end = int(first.timestamp()), int(last.timestamp())
-    abandoned = sorted(chance.randint(start, end) for _ in range(number))
+    abandoned = sorted(rng.randint(start, end) for _ in range(number))
     recovered = sorted(
-        moment + chance.randint(600, 20 * 86_400) for moment in abandoned if chance.random() < 0.3
+        moment + rng.randint(600, 20 * 86_400) for moment in abandoned if rng.random() < 0.3
     )
     return abandoned, recovered
 
 
 def _make_cart(
-    chance: random.Random, index: int, first: datetime, last: datetime, forms: Sequence[str]
+    rng: random.Random, index: int, first: datetime, last: datetime, date_formats: Sequence[str]
 ) -> Cart:
-    token = str(uuid.UUID(int=chance.getrandbits(128), version=4))
+    token = str(uuid.UUID(int=rng.getrandbits(128), version=4))
     span = (last - first).total_seconds()
-    created = first + timedelta(microseconds=chance.randrange(int(span * 1e6)))
-    modified = created + timedelta(microseconds=chance.randrange(int(72 * 3600 * 1e6)))
+    created = first + timedelta(microseconds=rng.randrange(int(span * 1e6)))
+    modified = created + timedelta(microseconds=rng.randrange(int(72 * 3600 * 1e6)))
     modified = min(modified, last)
-    form = chance.choice(forms)
-    digits = _DIGITS.get(form, 0)
+    date_format = rng.choice(date_formats)
+    digits = _DIGITS.get(date_format, 0)
     modified = modified.replace(
         microsecond=modified.microsecond // 10 ** (6 - digits) * 10 ** (6 - digits)
     )
-    name = chance.choice(_NAMES)
-    city, country, postal_code = chance.choice(_CITIES)
-    street = f"{chance.randint(1, 400)} Rue Saint-Joseph Est"
+    name = rng.choice(_NAMES)
+    city, country, postal_code = rng.choice(_CITIES)
+    street = f"{rng.randint(1, 400)} Rue Saint-Joseph Est"
     address = {
         "fullName": name,
-        "firstName": chance.choice([None, name.split()[0]]),
+        "firstName": rng.choice([None, name.split()[0]]),
         "name": name,
-        "company": chance.choice([None, "Snip & Söhne"]),
+        "company": rng.choice([None, "Snip & Söhne"]),
         "address1": street,
-        "address2": chance.choice(["", "2nd floor"]),
-        "fullAddress": chance.choice([None, f"{street}, {city}"]),
+        "address2": rng.choice(["", "2nd floor"]),
+        "fullAddress": rng.choice([None, f"{street}, {city}"]),
         "city": city,
         "country": country,
         "postalCode": postal_code,
-        "province": chance.choice(["", "QC"]),
+        "province": rng.choice(["", "QC"]),
         "phone": "(555)555-5555",
-        "vatNumber": chance.choice([None, "ATU12345678"]),
+        "vatNumber": rng.choice([None, "ATU12345678"]),
     }
-    items = [
-        _make_item(chance, token, created, form) for _ in range(chance.choice([1, 1, 1, 2, 3]))
-    ]
+    creation_date = DATE_FORMATS[date_format](created)
+    items = [_make_item(rng, token, creation_date) for _ in range(rng.choice([1, 1, 1, 2, 3]))]
     total = round(sum(item["totalPrice"] for item in items), 2)
-    campaign = chance.choice([None, None, "c0ffee00-0000-4000-8000-000000000001"])
+    campaign = rng.choice([None, None, "c0ffee00-0000-4000-8000-000000000001"])
     document: dict[str, Any] = {
         "token": token,
         "email": f"customer{index % 97}@shop.example",
         "mode": "Test",
         "status": "InProgress",
-        "creationDate": FORMS[form](created),
-        "modificationDate": FORMS[form](modified),
-        "completionDate": chance.choice([None, NO_DATE]),
+        "creationDate": creation_date,
+        "modificationDate": DATE_FORMATS[date_format](modified),
+        "completionDate": rng.choice([None, NO_DATE]),
         "shipToBillingAddress": True,
         "billingAddress": address,
         "shippingAddress": dict(address),
-        "invoiceNumber": chance.choice(["", f"{index:05d}"]),
+        "invoiceNumber": rng.choice(["", f"{index:05d}"]),
         "shippingInformation": {"provider": None, "fees": 10, "method": "Fast custom shipping"},
         "paymentMethod": 0,
         "summary": {
@@ -189,17 +188,17 @@ def _make_cart(
             "taxes": [],
             "adjustedTotal": total + 10,
         },
-        "metadata": chance.choice([{}, None, [], {"source": {"utm": ["a", 1, None, {"b": True}]}}]),
+        "metadata": rng.choice([{}, None, [], {"source": {"utm": ["a", 1, None, {"b": True}]}}]),
         "user": None,
         "items": items,
         "discounts": [],
         "customFields": [
-            _make_field("note", chance.choice(_NOTES), chance.choice([None, "+10.00", 10])),
+            _make_field("note", rng.choice(_NOTES), rng.choice([None, "+10.00", 10])),
         ],
         "plans": [],
         "refunds": [],
         "campaignId": campaign,
-        "currency": chance.choice(["cad", "eur"]),
+        "currency": rng.choice(["cad", "eur"]),
         "total": round(total + 10, 2),
         "totalWeight": 20,
         "lang": "en",
@@ -207,30 +206,30 @@ def _make_cart(
         "ipAddress": "192.0.2.1",
         "isRecurringInvoice": False,
     }
-    if chance.random() < 0.1:
-        document |= _make_undocumented_fields(chance, document)
+    if rng.random() < 0.1:
+        document |= _make_undocumented_fields(rng, document)
     cart = Cart(document, modified, created)
     if index % 41 == 7:
         cart.modified = None
-        document["modificationDate"] = chance.choice([None, NO_DATE, "soon"])
+        document["modificationDate"] = rng.choice([None, NO_DATE, "soon"])
     elif index % 41 == 8:
         cart.modified = None
         del document["modificationDate"]
     return cart
 
 
-def _make_undocumented_fields(chance: random.Random, document: dict[str, Any]) -> dict[str, Any]:
-    """Make fields that only clients and public samples show: a discount, taxes, an account, …"""
+def _make_undocumented_fields(rng: random.Random, document: dict[str, Any]) -> dict[str, Any]:
+    """Make fields that appear only in API clients and public samples, such as taxes."""
     subtotal = document["summary"]["subtotal"]
     taxes = [{"taxName": "VAT", "taxRate": 0.2, "amount": 4.0, "numberForInvoice": "VAT 42"}]
-    user_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
+    user_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
     return {
         "id": document["token"],
         "accountId": "5d1e0f00-0000-4000-8000-000000000002",
         "parentCartId": "5d1e0f00-0000-4000-8000-000000000003",
         "userId": user_id,
         "user": {"id": user_id, "email": document["email"], "statistics": {"ordersCount": 2}},
-        "guest": chance.choice([True, False]),
+        "guest": rng.choice([True, False]),
         "exported": False,
         "hasItemsShippable": True,
         "shippingInformation": {"provider": "Shippo", "fees": 10.5, "method": "Standard"},
@@ -238,7 +237,7 @@ def _make_undocumented_fields(chance: random.Random, document: dict[str, Any]) -
         | {
             "taxes": taxes,
             "discountInducedTaxesVariation": -0.5,
-            "shipping": chance.choice([10.5, {"fees": 10.5, "method": "Standard"}]),
+            "shipping": rng.choice([10.5, {"fees": 10.5, "method": "Standard"}]),
         },
         "taxes": taxes,
         "discounts": [
@@ -247,7 +246,7 @@ def _make_undocumented_fields(chance: random.Random, document: dict[str, Any]) -
                 "discountId": "5d1e0f00-0000-4000-8000-000000000005",
                 "name": "Back to school",
                 "trigger": "Code",
-                "type": chance.choice(["FixedAmount", "Rate"]),
+                "type": rng.choice(["FixedAmount", "Rate"]),
                 "code": "SCHOOL",
                 "amount": 5,
                 "rate": 10,
@@ -260,7 +259,7 @@ def _make_undocumented_fields(chance: random.Random, document: dict[str, Any]) -
         "plans": [{"id": "monthly", "name": "Coffee every month", "interval": "Month"}],
         "refunds": [{"amount": 2.5, "comment": "broken handle", "notifyCustomer": True}],
         "notifications": [{"type": "Comment", "message": "called back", "notifyCustomer": False}],
-        "recoveryCampaignStatus": chance.choice(["NotStarted", "EmailSent"]),
+        "recoveryCampaignStatus": rng.choice(["NotStarted", "EmailSent"]),
         "compatibilitySwitches": {"use_taxes_v2": True},
         "baseTotal": subtotal,
         "itemsTotal": subtotal,
@@ -273,12 +272,12 @@ def _make_undocumented_fields(chance: random.Random, document: dict[str, Any]) -
     }
 
 
-def _make_item(chance: random.Random, token: str, created: datetime, form: str) -> dict[str, Any]:
-    identifier, name, price, category = chance.choices(_PRODUCTS, _POPULARITY)[0]
-    quantity = chance.choice([1, 1, 2, 5])
+def _make_item(rng: random.Random, token: str, added_on: str | int) -> dict[str, Any]:
+    identifier, name, price, category = rng.choices(_PRODUCTS, _POPULARITY)[0]
+    quantity = rng.choice([1, 1, 2, 5])
     total = round(price * quantity, 2)
     item = {
-        "uniqueId": str(uuid.UUID(int=chance.getrandbits(128), version=4)),
+        "uniqueId": str(uuid.UUID(int=rng.getrandbits(128), version=4)),
         "token": token,
         "id": identifier,
         "name": name,
@@ -301,26 +300,26 @@ def _make_item(chance: random.Random, token: str, created: datetime, form: str) 
         "metadata": None,
         "unitPrice": price,
         "totalPrice": total,
-        "addedOn": FORMS[form](created),
-        "modificationDate": FORMS[form](created),
+        "addedOn": added_on,
+        "modificationDate": added_on,
         "hasTaxesIncluded": False,
     }
-    if chance.random() < 0.1:
+    if rng.random() < 0.1:
         item |= {
             "image": "https://shop.example/image.png",
             "fileGuid": "5d1e0f00-0000-4000-8000-000000000006",
             "minQuantity": 1,
             "maxQuantity": 10,
             "taxes": [{"name": "VAT", "rate": 0.2}],
-            "customFields": [_make_field("size", "L", chance.choice([None, "+10.00", 2.5]))],
+            "customFields": [_make_field("size", "L", rng.choice([None, "+10.00", 2.5]))],
             "alternatePrices": {"vip": price / 2},
             "dimensions": {"width": 10, "height": 2.5, "length": 30, "weight": 20},
-            "metadata": chance.choice([{"color": "black"}, ["black"]]),
+            "metadata": rng.choice([{"color": "black"}, ["black"]]),
             "originalPrice": price,
             "totalPriceWithoutTaxes": total,
             "totalWeight": 20 * quantity,
             "paymentSchedule": {
-                "interval": chance.choice([0, "Day"]),
+                "interval": rng.choice([0, "Day"]),
                 "intervalCount": 1,
                 "trialPeriodInDays": 14,
                 "startsOn": "2026-01-01T00:00:00Z",
@@ -349,10 +348,10 @@ def make_token(offset: int, generation: int, filters: dict[str, str]) -> str:
 
 
 def read_token(token: str) -> tuple[int, int, dict[str, str]] | None:
-    """Read the arguments of `make_token` from a token. None: it did not make this token."""
+    """Return the arguments with which `make_token` made a token, or None if it did not."""
     try:
-        place = token.removeprefix("Cart|+//+").rstrip("=")
-        text = base64.b64decode(place + "=" * (-len(place) % 4), validate=True).decode()
+        encoded = token.removeprefix("Cart|+//+").rstrip("=")
+        text = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True).decode()
         read = json.loads(text.removesuffix("~"))
         found = int(read["offset"]), int(read["generation"]), dict(read["filters"])
     except (ValueError, KeyError, TypeError):

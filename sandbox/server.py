@@ -1,4 +1,4 @@
-"""The server: both APIs as their documents describe them, with faults on request."""
+"""The server: both APIs as documented, with faults on demand."""
 
 import base64
 import json
@@ -48,13 +48,13 @@ class Request:
 
 @dataclass
 class Fault:
-    """Something that goes wrong with the next `times` requests to `service`.
+    """A failure of the next `times` requests to `service`.
 
     `when` limits the fault to the requests for which it returns true. `kind` is one of
 
     - "status": responds with `status`, `headers` and `body`, which is bytes, text, or JSON;
     - "reset": resets the connection before anything is sent;
-    - "cut": breaks off in the middle of the body;
+    - "cut": closes the connection in the middle of the body;
     - "html": responds with status 200 and an HTML page;
     - "slow": responds after `seconds`;
     - "drip": sends the body byte by byte, waiting `seconds` after each byte.
@@ -71,33 +71,33 @@ class Fault:
 
 
 class Sandbox:
-    """Both APIs on a port of 127.0.0.1. As a context manager, it serves until the block ends.
+    """Serves both APIs on 127.0.0.1. As a context manager, it serves until the block ends.
 
     `requests` lists the requests received. Everything else may be changed while the sandbox runs:
 
     - `carts`: what Snipcart's API returns. A cart can be listed late, leave the list and come
-      back: see `Cart`. Pages continue by offset, so a cart that leaves during a scan moves the
-      carts after it, and the scan can miss one of them;
-    - `abandoned` and `recovered`: the Unix seconds that Retargeting's API counts;
+      back: see `Cart`. Continuation tokens hold an offset. If a cart leaves the list during a
+      scan, the carts after it move, so the scan can miss one of them;
+    - `abandoned` and `recovered`: the Unix times that Retargeting's API counts;
     - `snipcart_key`, `retargeting_key` and `account_active`;
     - `clock_offset`: how many seconds the server's clock is ahead;
-    - `tells_time`: whether responses have a Date header;
+    - `sends_date`: whether responses have a Date header;
     - `headers`: sent with each response;
     - `faults`: see `Fault`;
     - `before`: called with each request before the response.
 
-    The two documents leave these open:
+    The documentation of the services does not specify these:
 
     - `largest_page`: the most carts on a page, whatever the limit in the request;
-    - `largest_limit`: a request with a greater limit is refused;
-    - `refused_limit_status`: the status of that refusal, such as 400 or 500;
+    - `largest_limit`: a request with a greater limit is rejected;
+    - `refused_limit_status`: the status of that response, such as 400 or 500;
     - `deleted_status`: the status for the token of a deleted cart, such as 404 or 410;
-    - `order`: "created" or "modified", with a minus for newest first. None: no order;
+    - `order`: "created" or "modified", with a minus for newest first, or None for no order;
     - `time_range_by`: the date that timeRange filters on, "modified" or "created";
-    - `tokens_keep_filters`: whether a continuation token brings back the filters of its first
-      request. If not, the filters of each request count;
-    - `unknown_token_status`: the status for an unknown token. 200: the first page;
-    - `wants_accept`: whether a request without an Accept header is refused;
+    - `tokens_keep_filters`: whether a continuation token keeps the filters of its first request.
+      If not, the filters of each request apply;
+    - `unknown_token_status`: the status for an unknown token. 200 returns the first page;
+    - `requires_accept`: whether a request without an Accept header is rejected;
     - `counts_date_to`: whether the second of `date_to` is counted;
     - `longest_interval`: the most seconds between `date_from` and `date_to`;
     - `refusal_status`: the HTTP status of Retargeting's error responses.
@@ -117,7 +117,7 @@ class Sandbox:
         self.snipcart_key = snipcart_key
         self.retargeting_key = retargeting_key
         self.clock_offset = 0.0
-        self.tells_time = True
+        self.sends_date = True
         self.account_active = True
         self.largest_page: int | None = None
         self.largest_limit: int | None = None
@@ -127,7 +127,7 @@ class Sandbox:
         self.time_range_by = "modified"
         self.tokens_keep_filters = False
         self.unknown_token_status = 400
-        self.wants_accept = True
+        self.requires_accept = True
         self.counts_date_to = True
         self.longest_interval = THIRTY_DAYS
         self.refusal_status = 200
@@ -199,7 +199,7 @@ class Sandbox:
                     return fault
         return None
 
-    def answer(self, request: Request) -> tuple[int, Any]:
+    def respond(self, request: Request) -> tuple[int, Any]:
         """Return the HTTP status and the JSON body of a response without faults."""
         if request.service == "snipcart":
             return self._snipcart(request)
@@ -210,7 +210,7 @@ class Sandbox:
         expected = base64.b64encode(f"{self.snipcart_key}:".encode()).decode()
         if headers.get("authorization") != f"Basic {expected}":
             return 401, {"message": "Authorization has been denied for this request."}
-        if self.wants_accept and "application/json" not in headers.get("accept", ""):
+        if self.requires_accept and "application/json" not in headers.get("accept", ""):
             return 406, {"message": "Only application/json is available."}
         if request.path == SNIPCART:
             return self._page(request.query)
@@ -227,10 +227,10 @@ class Sandbox:
     def _page(self, query: dict[str, str]) -> tuple[int, Any]:
         offset = 0
         if token := query.get("continuationToken"):
-            place = read_token(token)
-            if place is not None and place[1] == self._generation:
-                offset = place[0]
-                query = {**query, **place[2]}
+            decoded = read_token(token)
+            if decoded is not None and decoded[1] == self._generation:
+                offset = decoded[0]
+                query = {**query, **decoded[2]}
             elif self.unknown_token_status != 200:
                 return self.unknown_token_status, {"message": "The continuation token is invalid."}
         try:
@@ -363,11 +363,11 @@ class _Handler(BaseHTTPRequestHandler):
             sandbox.before(request)
         fault = sandbox.fault_for(request)
         if fault is None:
-            self._send(*sandbox.answer(request))
+            self._send(*sandbox.respond(request))
         else:
-            self._misbehave(fault, request)
+            self._inject(fault, request)
 
-    def _misbehave(self, fault: Fault, request: Request) -> None:
+    def _inject(self, fault: Fault, request: Request) -> None:
         sandbox = self.server.sandbox
         if fault.kind == "status":
             self._send(fault.status, fault.body, fault.headers)
@@ -375,11 +375,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, "<html><head><title>Sorry</title></head><body>Be right back</body>")
         elif fault.kind == "slow":
             time.sleep(fault.seconds)
-            self._send(*sandbox.answer(request))
+            self._send(*sandbox.respond(request))
         elif fault.kind == "cut":
-            self._send(*sandbox.answer(request), part=0.5)
+            self._send(*sandbox.respond(request), part=0.5)
         elif fault.kind == "drip":
-            self._send(*sandbox.answer(request), pause=fault.seconds)
+            self._send(*sandbox.respond(request), pause=fault.seconds)
         elif fault.kind == "reset":
             # With a linger time of 0, closing the socket sends RST.
             linger = struct.pack("ii", 1, 0)
@@ -387,7 +387,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
         else:
-            raise ValueError(f"no such fault: {fault.kind}")
+            raise ValueError(f"unknown kind of fault: {fault.kind}")
 
     def _send(
         self,
@@ -403,7 +403,7 @@ class _Handler(BaseHTTPRequestHandler):
             body if isinstance(body, bytes) else (body if is_text else json.dumps(body)).encode()
         )
         self.send_response_only(status)
-        if self.server.sandbox.tells_time:
+        if self.server.sandbox.sends_date:
             self.send_header("Date", formatdate(self.server.sandbox.now().timestamp(), usegmt=True))
         self.send_header("Content-Type", "text/html" if is_text else "application/json")
         self.send_header("Content-Length", str(len(content)))

@@ -1,1 +1,1 @@
-"""The connector's records into a database of your own, by dlt."""
+"""Writes the connector's records into your own database through dlt."""

@@ -1,4 +1,4 @@
-"""Which columns a stream's table has, and what fits into them. Pure."""
+"""Maps a stream's fields to columns, and its records to rows. Pure."""
 
 import json
 import re
@@ -10,17 +10,17 @@ from typing import Any, Literal
 Kind = Literal["string", "number", "integer", "boolean", "array", "object", "date-time", "any"]
 
 OTHERS = "other_fields"
-"""The JSON column for fields without a column of their own and values that do not fit theirs."""
+"""The JSON column for fields without a column, and for values that do not fit their column."""
 
 
 @cache
 def column_name(field: str) -> str:
-    """Write a field's name as a column's: modificationDate becomes modification_date."""
+    """Convert a field's name to snake case: modificationDate becomes modification_date."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field).lower()
 
 
 def kind_of(declared: Mapping[str, Any]) -> Kind:
-    """Give the kind of column for a field, by what a stream's JSON schema declares."""
+    """Return the kind of column for a field, from its JSON schema."""
     types = declared.get("type", [])
     named = [name for name in ([types] if isinstance(types, str) else types) if name != "null"]
     match declared.get("format"), named:
@@ -31,23 +31,23 @@ def kind_of(declared: Mapping[str, Any]) -> Kind:
     return "any"
 
 
-def fit(record: Mapping[str, Any], columns: Mapping[str, Kind]) -> dict[str, Any]:
-    """Turn a record into a row, by column name; what fits no column goes to OTHERS."""
+def to_row(record: Mapping[str, Any], columns: Mapping[str, Kind]) -> dict[str, Any]:
+    """Convert a record to a row. Values that do not fit their column go to OTHERS."""
     row: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for field, value in record.items():
         if value is None:
             continue
-        fitting = _fitting(value, columns[field]) if field in columns else None
-        if fitting is None:
+        converted = _convert(value, columns[field]) if field in columns else None
+        if converted is None:
             others[field] = value
         else:
-            row[column_name(field)] = fitting
+            row[column_name(field)] = converted
     return row | {OTHERS: _json(others)} if others else row
 
 
-def _fitting(value: Any, kind: Kind) -> Any:  # noqa: PLR0911 one line for each kind
-    """The value as a column of this kind takes it; None if it cannot."""
+def _convert(value: Any, kind: Kind) -> Any:  # noqa: PLR0911 one return for each kind
+    """Return the value as this kind of column stores it, or None if it does not fit."""
     match kind, value:
         case ("any", _) | ("array", list()) | ("object", dict()):
             return _json(value)
@@ -60,7 +60,7 @@ def _fitting(value: Any, kind: Kind) -> Any:  # noqa: PLR0911 one line for each 
         case "integer", int() if -(2**63) <= value < 2**63:
             return value
         case "date-time", str():
-            return _moment(value)
+            return _parse_date_time(value)
     return None
 
 
@@ -68,8 +68,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _moment(text: str) -> datetime | None:
-    """Parse a date-time as the connector writes it, in UTC, and cut it to microseconds."""
+def _parse_date_time(text: str) -> datetime | None:
+    """Parse a date-time that the connector wrote in UTC, and cut it to microseconds."""
     seconds, _, fraction = text.removesuffix("Z").partition(".")
     try:
         return datetime.fromisoformat(f"{seconds}.{fraction[:6]:0<6}+00:00")

@@ -1,4 +1,4 @@
-"""The installed connector as a process: which streams it has, and what it reads from them."""
+"""Runs the installed connector as a process, to discover streams and to read them."""
 
 import contextlib
 import json
@@ -12,19 +12,19 @@ from typing import Any
 
 _COMMAND = Path(sys.executable).parent / "source-abandoned-carts"
 
-_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON; PostgreSQL cannot hold it
-_SHOWN = "Retrying in "  # in log lines that are not warnings
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON; PostgreSQL cannot store it
+_RETRY = "Retrying in "  # in log lines that are shown although they are not warnings
 
 Messages = Iterable[tuple[dict[str, Any], int]]
 """RECORD and STATE messages with their sizes in bytes."""
 
 
 class SyncError(Exception):
-    """A sentence for the person who runs the sync."""
+    """An error whose message is for the person who runs the sync."""
 
 
 class Connector:
-    """Its temporary files go into `folder`; `warn` gets the sentences that a person should see."""
+    """Keeps temporary files in `folder`, and passes warnings and retries to `warn`."""
 
     def __init__(self, config: Path, folder: Path, warn: Callable[[str], None]) -> None:
         self._config = config
@@ -34,7 +34,7 @@ class Connector:
         self._exit_code = 0
 
     def discover(self) -> dict[str, dict[str, Any]]:
-        """Give the streams that the settings turn on, as the protocol describes them, by name."""
+        """Return the streams that the settings turn on, by name, in the protocol's format."""
         with self._run("discover") as process:
             catalogs = [message["catalog"] for message, _ in self._messages(process)]
         if not catalogs:
@@ -43,7 +43,7 @@ class Connector:
 
     @contextlib.contextmanager
     def reading(self, streams: Sequence[Any]) -> Iterator[Callable[[Sequence[Any]], Messages]]:
-        """Start the command `read`, which takes a second; yield what sends it the states."""
+        """Start `read`, which takes a second. Yield a function that sends it the states."""
         mode = {"destination_sync_mode": "append_dedup"}
         configured = [  # "incremental", if the stream supports it
             {"stream": stream, "sync_mode": max(stream["supported_sync_modes"]), **mode}
@@ -62,12 +62,13 @@ class Connector:
 
     @property
     def problems(self) -> list[str]:
-        """What went wrong, in the connector's own sentences."""
+        """The error messages of the connector."""
         # The CDK's last error belongs to no stream and sums up the others.
         found = [error for stream, error in self._errors.items() if stream]
         found = found or list(self._errors.values())
         if self._exit_code and not found:
-            found = [f"The connector ended before it had finished (exit code {self._exit_code})."]
+            ended = f"The connector ended before it had finished (exit code {self._exit_code})."
+            found = [f"{ended} Run the sync again: it resumes from the last saved state."]
         return found
 
     @contextlib.contextmanager
@@ -88,7 +89,7 @@ class Connector:
             plain = _NUL.sub(rb"\1\\ufffd", line) if rb"\u0000" in line else line
             match json.loads(plain):
                 case {"log": {"level": level, "message": text}}:
-                    if level == "WARN" or _SHOWN in text:
+                    if level == "WARN" or _RETRY in text:
                         self._warn(text)
                 case {"trace": {"error": {"message": text} as error}}:
                     stream = error.get("stream_descriptor") or {}

@@ -1,4 +1,4 @@
-"""python -m sync.demo: a made-up shop synced twice into DuckDB, with tables and a picture."""
+"""python -m sync.demo: sync a made-up shop twice into DuckDB, and draw a picture."""
 
 import json
 import os
@@ -17,7 +17,7 @@ _CARTS = 300
 
 
 def main() -> int:
-    """Sync a shop, change it, and sync it again; give the exit code."""
+    """Sync a shop, change it, and sync it again; return the exit code."""
     _FOLDER.mkdir(exist_ok=True)
     _DATABASE.unlink(missing_ok=True)
     now = datetime.now(timezone.utc)

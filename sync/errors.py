@@ -1,4 +1,4 @@
-"""What is said to a person when a database fails."""
+"""Error messages for the person who runs the sync."""
 
 import re
 import sys
@@ -15,25 +15,24 @@ _FINAL = (ConfigFieldMissingException, MissingDependencyException, UnknownDestin
 
 
 def describe(error: BaseException, to: str) -> str:
-    """Say what went wrong. A message of a database that may quote a cart is not shown."""
+    """Return an error message. It leaves out database messages that may quote a cart."""
     while not isinstance(error, _FINAL) and (cause := error.__cause__ or error.__context__):
         error = cause
     match error:
         case MissingDependencyException():
             needed = " ".join(f'"{name}"' for name in error.dependencies)
-            return f"TO={to} needs more packages: {sys.executable} -m pip install {needed}"
+            return f"TO={to} needs packages. Install them: {sys.executable} -m pip install {needed}"
         case ConfigFieldMissingException():
-            names = re.findall(rf"\b(DESTINATION__{to.upper()}__\w+)\)", str(error))
-            return f"TO={to} needs environment variables: {', '.join(dict.fromkeys(names))}."
+            names = dict.fromkeys(re.findall(rf"\b(DESTINATION__{to.upper()}__\w+)\)", str(error)))
+            return f"TO={to} is not configured. Set the environment variables {', '.join(names)}."
         case UnknownDestinationModule():
-            return f"TO={to} is no destination of dlt."
+            return f"TO={to} is not a dlt destination. Check its name at https://dlthub.com/docs."
         case OSError():
             return f"{error.filename or 'A file'} cannot be used: {error.strerror}."
         case duckdb.IOException() | psycopg2.OperationalError() | psycopg2.ProgrammingError():
             return f"The database cannot be used: {str(error).strip().splitlines()[0]}"
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
-        f"The sync stopped at {type(error).__name__} in {Path(place.filename).name}, line "
-        f"{place.lineno}. Check TO and the user's rights there; if both are right, please report "
-        "this."
+        f"The sync failed with {type(error).__name__} in {Path(place.filename).name}, line "
+        f"{place.lineno}. Check TO and the database user's rights. If both are right, report this."
     )

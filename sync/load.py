@@ -1,7 +1,7 @@
-"""Rows and states into a database, by dlt.
+"""Writes rows and states into a database through dlt.
 
-dlt gets Arrow tables with the columns of the stream's schema, so it guesses no types. It merges by
-primary key, and saves each state in the same load as the rows that the state covers.
+dlt receives Arrow tables with the columns of the stream's schema, so it infers no types. It merges
+by primary key, and saves each state in the same load as the rows that the state covers.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ import psycopg2
 import pyarrow as pa
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 
-from .columns import OTHERS, Kind, column_name, fit, kind_of
+from .columns import OTHERS, Kind, column_name, kind_of, to_row
 from .connector import Messages, SyncError
 
-_NAME, _DATASET = "abandoned_carts", "carts"  # of the pipeline; of the tables in a warehouse
+_NAME, _DATASET = "abandoned_carts", "carts"  # the pipeline; the dataset in a warehouse
 
 _WRITE_EVERY = 16 * 2**20
-"""Bytes of messages after which the rows are written, so that a killed sync resumes there."""
+"""Rows are written after this many bytes of messages. A killed sync resumes from there."""
 
 _ARROW: dict[Kind, pa.DataType] = {
     "string": pa.string(),
@@ -35,7 +35,7 @@ _ARROW: dict[Kind, pa.DataType] = {
 
 
 class Table:
-    """A stream's table: its columns, and the rows and the state that wait to be written."""
+    """A stream's table: its columns, and the rows and state that are pending (not written yet)."""
 
     def __init__(self, stream: Mapping[str, Any]) -> None:
         self.stream = stream
@@ -54,13 +54,13 @@ class Table:
         self.state: Mapping[str, Any] | None = None
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take a record; one with the same key that waits is replaced."""
-        row = fit(record, self._kinds)
+        """Add a record to the pending rows. It replaces a pending row with the same key."""
+        row = to_row(record, self._kinds)
         key = tuple(row.get(name) for name in self._keys)
         self._rows[object() if None in key else key] = row
 
     def resource(self, settings: str) -> dlt.sources.DltResource:
-        """Give what waits to dlt."""
+        """Return the pending rows and state as a dlt resource, and clear them."""
         rows, self._rows = self._rows, {}
         state, self.state = self.state, None
 
@@ -72,7 +72,7 @@ class Table:
             rows.clear()
             yield table
 
-        # `add` has merged by key already, and dlt would merge all rows without a key.
+        # `add` has deduplicated the rows by key. dlt would keep only one row without a key.
         merge: Any = {"disposition": "merge", "strategy": "delete-insert", "deduplicated": True}
         return dlt.resource(
             read,
@@ -84,7 +84,7 @@ class Table:
 
 
 class Database:
-    """The tables of all streams, in a destination of dlt."""
+    """The tables of all streams, in a dlt destination."""
 
     def __init__(
         self, destination: Any, dataset: str, folder: Path, file_format: Any = None
@@ -96,31 +96,31 @@ class Database:
         self._pipeline.sync_destination()
 
     def saved_states(self, tables: Sequence[Table]) -> list[dict[str, str]]:
-        """Give the last state, and the settings it belongs to, of each stream with a table.
+        """Return the last state of each stream that has a table, with the settings of that sync.
 
-        Tables and columns that a user has dropped are created again.
+        Tables and columns that a user dropped are created again.
         """
-        there = []
+        existing = []
         for table in tables:
             with contextlib.suppress(DatabaseUndefinedRelation):
                 self.query(f"SELECT 1 FROM {table.name} WHERE 1 = 0")
-                there.append(table.name)
+                existing.append(table.name)
         if self._pipeline.default_schema_name:
             with self._pipeline.destination_client() as client:
                 client.update_stored_schema(force=True)
-        elif there:
+        elif existing:
             raise SyncError(
                 "An earlier version, or another program, has written the tables "
-                f"{', '.join(there)}, with other columns. Drop them, or use another database."
+                f"{', '.join(existing)} with other columns. Drop them, or use another database."
             )
         states = self._pipeline.state.get("sources", {}).get(_NAME, {}).get("resources", {})
-        return [states[name] for name in there if name in states]
+        return [states[name] for name in existing if name in states]
 
     def load(self, messages: Messages, tables: Sequence[Table], settings: str) -> dict[str, int]:
-        """Write records and the states behind them; count the records by stream."""
+        """Write the records and states, and return the number of records by stream."""
         by_name = {table.name: table for table in tables}
         read = dict.fromkeys(by_name, 0)
-        waiting = 0
+        pending = 0
         for message, size in messages:
             match message:
                 case {"record": {"stream": name, "data": record}}:
@@ -128,31 +128,31 @@ class Database:
                     read[name] += 1
                 case {"state": {"stream": {"stream_descriptor": {"name": name}}} as state}:
                     by_name[name].state = state
-            waiting += size
-            if waiting >= _WRITE_EVERY:
+            pending += size
+            if pending >= _WRITE_EVERY:
                 self._write(tables, settings)
-                waiting = 0
+                pending = 0
         self._write(tables, settings)
         return read
 
     def _write(self, tables: Sequence[Table], settings: str) -> None:
-        """Write all that waits. A state never waits without the records before it."""
+        """Write all pending rows and states. No state is written before its records."""
         source = dlt.source(lambda: [table.resource(settings) for table in tables], name=_NAME)
         self._pipeline.run(source(), loader_file_format=self._file_format)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """Give the rows of a query."""
+        """Return the rows of a query."""
         with self._pipeline.sql_client() as client, client.execute_query(statement) as cursor:
             return cursor.fetchall()
 
 
 @contextlib.contextmanager
 def open_database(to: str, folder: Path) -> Iterator[Database]:
-    """Open the database that TO names, and keep a second sync out of DuckDB and PostgreSQL."""
+    """Open the database that `to` names. Lock DuckDB and PostgreSQL against a second sync."""
     if to.startswith("duckdb:"):
         path = Path(to.removeprefix("duckdb:///")).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with duckdb.connect(path) as file:  # which locks it
+        with duckdb.connect(path) as file:  # DuckDB locks the file
             yield Database(dlt.destinations.duckdb(file), "main", folder)
     elif to.startswith("postgres"):
         with contextlib.closing(psycopg2.connect(to)) as connection:
@@ -164,14 +164,14 @@ def open_database(to: str, folder: Path) -> Iterator[Database]:
                 )
                 schema, locked = cursor.fetchone()  # locked until the connection ends
             if not locked:
-                raise SyncError("Another sync is writing into this database.")
-            found = connection.info  # with what PGPASSWORD or ~/.pgpass gave
-            login = {"username": found.user, "password": found.password or "none"}
-            where = {"database": found.dbname, "host": "see query", "query": found.dsn_parameters}
+                raise SyncError("Another sync is writing into this database. Try again later.")
+            info = connection.info  # with the password from PGPASSWORD or ~/.pgpass
+            login = {"username": info.user, "password": info.password or "none"}
+            where = {"database": info.dbname, "host": "see query", "query": info.dsn_parameters}
             postgres = dlt.destinations.postgres(
                 login | where, enable_dataset_name_normalization=False
             )
-            # Through CSV files, which dlt prefers here, empty texts would become NULL.
+            # By default, dlt would load CSV files, which turn empty strings into NULL.
             yield Database(postgres, schema, folder, "insert_values")
     else:
         yield Database(to, _DATASET, folder)

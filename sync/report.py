@@ -1,4 +1,4 @@
-"""Tables and a picture of what was synced, by SQL that DuckDB and PostgreSQL both understand."""
+"""Tables and a picture of the synced data. The SQL works in DuckDB and PostgreSQL."""
 
 import warnings
 from collections.abc import Callable, Collection
@@ -39,7 +39,7 @@ def report(
     kind: str,
     picture: Path,
 ) -> None:
-    """Print tables of a database of this kind, and draw the picture, a PNG."""
+    """Print tables from a database of this kind, and draw them into a PNG file."""
     figure = Figure(figsize=(14, 9), layout="constrained")
     figure.suptitle("Abandoned carts", fontsize=20, fontweight="bold")
     ((carts, value), (products, windows)) = figure.subplots(2, 2)
@@ -61,7 +61,7 @@ def report(
         if not frame.empty:
             frame.tail(13).plot.bar("from", ax=windows, y=["abandoned", "recovered"])
     picture.parent.mkdir(parents=True, exist_ok=True)
-    warnings.filterwarnings("ignore", "Glyph")  # an emoji is drawn as a box
+    warnings.filterwarnings("ignore", "Glyph")  # the font has no emoji
     figure.savefig(picture, dpi=110)
 
 
@@ -70,10 +70,10 @@ def _print(title: str, rows: list[tuple[Any, ...]], columns: str) -> pd.DataFram
     frame = pd.DataFrame(cells, columns=columns.split())
     if rows:
         print(f"\n{title}\n{frame.tail(8).to_string(index=False)}", flush=True)
-    return frame.replace(r"\$", r"\\$", regex=True)  # matplotlib takes $ for mathematics
+    return frame.replace(r"\$", r"\\$", regex=True)  # in matplotlib, $ begins a formula
 
 
 def _one_line(text: str) -> str:
-    """Cut a name from the shop to what a column holds, without control characters."""
+    """Replace control characters in a text, and cut it to 40 characters."""
     plain = "".join(each if each.isprintable() else " " for each in text).strip() or "?"
     return f"{plain[:39]}…" if len(plain) > 40 else plain

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from sync.columns import OTHERS, column_name, fit, kind_of
+from sync.columns import OTHERS, column_name, kind_of, to_row
 
 from .helpers import SCHEMA_FILES
 
@@ -44,7 +44,7 @@ def test_column_kind_follows_the_schema(field, kind):
     ],
 )
 def test_stores_a_value_that_fits_its_column(kind, value, stored):
-    row = fit({"field": value, "null": None}, {"field": kind, "null": kind})
+    row = to_row({"field": value, "null": None}, {"field": kind, "null": kind})
     assert row == {"field": stored}
     assert type(row["field"]) is type(stored)
 
@@ -66,7 +66,7 @@ def test_stores_a_value_that_fits_its_column(kind, value, stored):
     ],
 )
 def test_stores_other_values_in_the_json_column(kind, value):
-    row = fit({"field": value, "new": {"a": None}}, {"field": kind})
+    row = to_row({"field": value, "new": {"a": None}}, {"field": kind})
     assert {name: json.loads(text) for name, text in row.items()} == {
         OTHERS: {"field": value, "new": {"a": None}}
     }
