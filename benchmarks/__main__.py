@@ -37,6 +37,8 @@ _PICTURE = PROJECT / "benchmarks" / "results.png"
 
 _CARTS = 20_000
 _FEW, _MANY = 5_000, 100_000  # carts in the measurement of memory
+_CARTS_OF_BOTH, _WINDOWS = 6_000, 365  # in the measurement of both streams
+_ROUNDS = 5
 _DELAY = 0.15  # seconds per response in the measurement of waiting
 _BARE, _CONNECTOR = "bare loop", "connector"
 _REST = "the rest: selection, engine, output"
@@ -64,11 +66,11 @@ class Row:
 def measure_cpu(folder: Path) -> list[Row]:
     """Measure the CPU time per cart. The CPU time for an empty list is subtracted."""
     with serving(0) as url:
-        empty = _read_in_turns("cpu", folder, url, 50, rounds=5)
+        empty = _read_in_turns("cpu", folder, url, 50)
     rows = []
     with serving(_CARTS) as url:
         for size in (50, CAP):
-            full = _read_in_turns("cpu", folder, url, size, rounds=7, lines=_CARTS)
+            full = _read_in_turns("cpu", folder, url, size, lines=_CARTS)
             costs = [(cpu - least) / _CARTS * 1e6 for cpu, least in zip(full, empty, strict=True)]
             rows.append(Row(f"CPU per cart, {size} carts per page", _BARE, costs, "µs", 1.7))
     return rows
@@ -78,13 +80,13 @@ def measure_waiting(folder: Path) -> list[Row]:
     """Measure the time of syncs from a service with slow responses."""
     with serving(_CARTS, _DELAY) as url:
         settings = settings_files(folder, url, CARTS)
-        command = connector("read", *settings)
-        ours = median(run(command, url, _CARTS).wall for _ in range(3))
+        ours = run(connector("read", *settings), url, _CARTS).wall
         commands = (bare(20), low_code("read", *settings))
         with ThreadPoolExecutor() as pool:  # almost all of their time is waiting
             base, other = pool.map(lambda command: run(command, url, _CARTS).wall, commands)
-    with serving(2_000, _DELAY) as url:
-        both = _read_in_turns("wall", folder, url, 50, windows=122, rounds=3, lines=2_122)
+    with serving(_CARTS_OF_BOTH, _DELAY) as url:
+        lines = _CARTS_OF_BOTH + _WINDOWS
+        both = _read_in_turns("wall", folder, url, 50, rounds=1, lines=lines, windows=_WINDOWS)
     label = f"{_CARTS:,} carts, 150 ms per response"
     return [
         Row(label, _BARE, [base, ours, other], "s", 0.25),
@@ -101,21 +103,20 @@ def measure_start(folder: Path) -> Row:
         connector("discover", *settings),
         low_code("discover", *settings),
     ]
-    walls = _run_in_turns("wall", commands, url, rounds=7)
+    walls = _run_in_turns("wall", commands, url, _ROUNDS)
     return Row("start-up (`discover`)", "`import airbyte_cdk`", walls, "s", 0.65)
 
 
 def measure_memory(folder: Path) -> list[Row]:
     """Measure the peak memory with a long list and a slow reader, compared with a short list."""
 
-    def peak(program: Callable[..., list[str]], carts: int, rounds: int, slowly: bool) -> float:
+    def peak(program: Callable[..., list[str]], carts: int, slowly: bool = False) -> float:
         with serving(carts) as url:
             command = program("read", *settings_files(folder, url, CARTS, page_size=CAP))
-            return median(run(command, url, carts, slowly=slowly).memory for _ in range(rounds))
+            return run(command, url, carts, slowly=slowly).memory
 
-    few, many = (peak(connector, carts, 3, slowly=False) for carts in (_FEW, _MANY))
-    slow = peak(connector, _CARTS, 1, slowly=True)
-    other = peak(low_code, _MANY, 1, slowly=False)
+    few, many, other = peak(connector, _FEW), peak(connector, _MANY), peak(low_code, _MANY)
+    slow = peak(connector, _CARTS, slowly=True)
     baseline = f"{_CONNECTOR}, {_FEW:,} carts"
     return [
         Row(f"memory, {_MANY:,} carts", baseline, [few, many, other], "MB", 1.10),
@@ -154,7 +155,14 @@ def measure_steps() -> dict[str, float]:
 
 
 def _read_in_turns(
-    metric: str, folder: Path, url: str, size: int, *, rounds: int, lines: int = 0, windows: int = 0
+    metric: str,
+    folder: Path,
+    url: str,
+    size: int,
+    *,
+    rounds: int = _ROUNDS,
+    lines: int = 0,
+    windows: int = 0,
 ) -> list[float]:
     streams = BOTH if windows else CARTS
     settings = settings_files(folder, url, streams, windows or 60, size)
@@ -200,11 +208,12 @@ def write_results(rows: list[Row], steps: dict[str, float]) -> str:
 - The server (server.py) prepares its carts of 3.5 KB and honours `limit` up to {CAP}.
 - **{_CARTS:,} carts, 150 ms per response**: the connector adapts its page size, as it does by
   default. The others use the API's default of 20 carts per page.
-- **both streams**: 2,000 carts, 50 per page, and 122 windows. **memory**: {CAP} carts per page.
+- **both streams**: {_CARTS_OF_BOTH:,} carts, 50 per page, and {_WINDOWS} windows.
+- **memory**: {CAP} carts per page.
 - The operating system counts CPU time (user and system) and peak memory of the program's process.
   The CPU time of a sync without carts is subtracted.
-- The programs take turns and write into a pipe. A figure is the median of 7 runs (CPU, start-up)
-  or 3; for low-code, of 2 or 1. The long wait of the bare loop and the slow reader run once.
+- The programs take turns and write into a pipe. The figures of CPU and start-up are the median
+  of {_ROUNDS} runs, or of 2 for low-code. The others are of one run.
 
 ## Where the time goes
 
@@ -220,14 +229,14 @@ def draw(rows: list[Row]) -> None:
     """Draw the rows that include low-code."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(11, 4.5), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(14, 4.5), layout="constrained", facecolor="white")
     figure.supxlabel(f"Commit {_commit()}, {_machine()}", fontsize=8, color="#666666")
     compared = [row for row in rows if len(row.figures) == 3]
     for axis, row in zip(figure.subplots(2, 3).flat, compared, strict=True):
         names = (row.baseline.replace("`", ""), _CONNECTOR, "low-code")
         bars = axis.barh(names, row.figures, color=("#8c8c8c", "#2f6f8f", "#e08e45"))
         axis.bar_label(bars, fmt=f"{{:.3g}} {row.unit}", padding=3)
-        axis.set_title(row.label.replace("`", ""), loc="left", fontsize=10)
+        axis.set_title(row.label.replace("`", ""), loc="left", fontsize=9)
         axis.invert_yaxis()
         axis.margins(x=0.25)
         axis.spines[["top", "right", "bottom"]].set_visible(False)
