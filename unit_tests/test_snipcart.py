@@ -25,7 +25,8 @@ def page(*carts, token=None, **changes):
 
 def test_each_request_has_filters_token_and_basic_auth(requests_mock):
     requests_mock.get(URL, [page(token="Cart|+//+="), page()])
-    pages(snipcart_email="a+b@shop.example", snipcart_page_size=7, snipcart_api_key="clé")
+    settings = {"minimal_value": 24.2, "email": "a+b@c.example", "page_size": 7, "api_key": "clé"}
+    pages(**{f"snipcart_{name}": value for name, value in settings.items()})
     first, second = requests_mock.request_history
     assert first.url == f"{URL}?limit=7&timeRange=Anytime&email=a%2Bb%40shop.example"
     assert second.url == f"{first.url}&continuationToken=Cart%7C%2B%2F%2F%2B%3D"
