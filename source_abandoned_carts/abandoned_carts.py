@@ -106,8 +106,8 @@ class AbandonedCarts:
                 if error.failure_type == FailureType.config_error:
                     raise
                 logger.warning(
-                    f"The connector cannot resume the last scan of {self.name} and starts a new "
-                    f"one. No carts are lost. Reason: {error.message}"
+                    f"The connector cannot resume the last scan of {self.name} ({error.reason}) "
+                    "and starts a new one. No carts are lost."
                 )
         can_narrow = self._full_scan_seconds and state.full_scan_began
         time_range = next(iter(TIME_RANGES)) if can_narrow else None

@@ -35,6 +35,11 @@ class ApiError(AirbyteTracedException):
         self.status = status
         self.wait = wait
 
+    @property
+    def reason(self) -> str:
+        """A short reason, for logs about failures that the connector works around."""
+        return f"HTTP {self.status}" if self.status else "no usable response"
+
 
 def config_error(message: str) -> AirbyteTracedException:
     """Return an error that a person can correct, in the settings or in a file."""

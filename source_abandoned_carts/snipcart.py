@@ -80,8 +80,8 @@ class Snipcart(Client):
                     raise
                 if limits == self._limits:
                     logger.info(
-                        f"A request for {limits[step]} carts failed. {error.message} The connector "
-                        f"continues with {limits[step - 1]} carts per page."
+                        f"A request for {limits[step]} carts failed ({error.reason}). "
+                        f"The connector continues with {limits[step - 1]} carts per page."
                     )
                 limits = limits[:step]  # so that the limit no longer grows
                 step -= 1
