@@ -76,7 +76,7 @@ class AbandonedCarts:
             yield dict(saved or {})
             return
         is_full = time_range is None
-        since = (is_full and state.full_scan_cursor) or state.cursor or self._start
+        since = (is_full and state.full_scan_cursor) or state.cursor
         threshold = max(sort_key(since), sort_key(self._start))
         began = sort_key(state.scan_began)
         unsaved_carts = unsaved_pages = 0
@@ -113,9 +113,8 @@ class AbandonedCarts:
         time_range = next(iter(TIME_RANGES)) if can_narrow else None
         pages = self.api.pages(time_range=time_range)
         first = next(pages)
-        # The narrowest range was a guess: the service's clock tells how far back it has to reach.
-        needed = self._time_range(state, first.clock)
-        if needed != time_range:
+        # The first response has the service's time, which determines the range that is needed.
+        if (needed := self._time_range(state, first.clock)) != time_range:
             time_range = needed
             pages = self.api.pages(time_range=time_range)
             first = next(pages)

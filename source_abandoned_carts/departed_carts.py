@@ -8,8 +8,8 @@ moved between pages while the list was read, so that only the answer for its tok
 import heapq
 import logging
 import random
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote
 
@@ -54,8 +54,8 @@ class DepartedCarts:
         began = from_epoch(first.clock.sent_at)
         forgotten = from_epoch(max(0, first.clock.sent_at - _DAYS_KNOWN * DAY))
         missing = {token: seen for token, seen in _parse(saved or {}).items() if seen >= forgotten}
-        # The newest first, if there are more than may be known.
-        listed = heapq.nlargest(_MAX_KNOWN, _listed(first, pages, missing))
+        # If more carts are on the list, keep the most recently modified ones.
+        listed = heapq.nlargest(_MAX_KNOWN, _listed(chain([first], pages), missing))
         requested = list(missing.items())
         if later := max(0, len(requested) - _MAX_REQUESTS):
             logger.info(f"Later syncs request {later:,} more carts that are missing from the list.")
@@ -108,17 +108,15 @@ def _parse(saved: Mapping[str, Any]) -> Known:
     }
 
 
-def _listed(first: Page, pages: Iterator[Page], missing: Known) -> Iterator[tuple[str, str]]:
-    """Yield each cart on the list, a sort key and its token, and remove it from `missing`."""
-    page: Page | None = first
-    while page is not None:
+def _listed(pages: Iterable[Page], missing: Known) -> Iterator[tuple[str, str]]:
+    """Yield a sort key and the token of each listed cart. Remove the token from `missing`."""
+    for page in pages:
         for cart in page.carts:
             token = cart.get("token")
             if isinstance(token, str) and token:
                 missing.pop(token, None)
                 modified = cart.get("modificationDate")
                 yield (sort_key(modified) if modified else ""), token
-        page = next(pages, None)
 
 
 def _is_in_progress(cart: Mapping[str, Any]) -> bool:

@@ -77,10 +77,10 @@ class _PageQueue(Queue[Any]):
 
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
-        self._page: deque[Any] = deque()  # used by the engine's own thread only
+        self._records: deque[Any] = deque()  # used by the engine's own thread only
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        while not self._page:
+        while not self._records:
             if super().empty():
                 sys.stdout.flush()  # the CDK's buffer would keep the last messages meanwhile
             try:
@@ -90,11 +90,11 @@ class _PageQueue(Queue[Any]):
                 return AirbyteMessage(type=Type.LOG, log=log)
             if not isinstance(item, list):
                 return item
-            self._page.extend(item)
-        return self._page.popleft()
+            self._records.extend(item)
+        return self._records.popleft()
 
     def empty(self) -> bool:
-        return not self._page and super().empty()
+        return not self._records and super().empty()
 
 
 class _WholeStream(PartitionGenerator, Partition):

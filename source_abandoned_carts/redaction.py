@@ -24,8 +24,8 @@ def encodings(*secrets: str) -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def presentable(text: str, secret: str) -> str:
-    """Return a service's own words as one short printable line without e-mail addresses.
+def error_summary(text: str, secret: str) -> str:
+    """Return a service's error text as one printable line without e-mail addresses.
 
     The result is empty if the text contains the credential.
     """

@@ -16,7 +16,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import json_text
-from .redaction import presentable
+from .redaction import error_summary
 
 REPORT = "Report this to the connector's maintainers, with the log."
 
@@ -29,9 +29,13 @@ class ApiError(AirbyteTracedException):
     """
 
     def __init__(
-        self, message: str, kind: FailureType, status: int | None = None, wait: float | None = None
+        self,
+        message: str,
+        failure_type: FailureType,
+        status: int | None = None,
+        wait: float | None = None,
     ) -> None:
-        super().__init__(message, message, kind)
+        super().__init__(message, message, failure_type)
         self.status = status
         self.wait = wait
 
@@ -71,7 +75,7 @@ def parse(service: Service, status: int, headers: Mapping[str, str], body: bytes
         return content
     what_happened, failure_type, what_to_do = failure
     reason = f"HTTP {status} {reason_phrases.get(status, '')}".rstrip()
-    if summary := presentable("; ".join(error_texts(content)), service.secret):
+    if summary := error_summary("; ".join(error_texts(content)), service.secret):
         reason = f"{reason}: “{summary}”"
     message = f"{service.name} {what_happened} ({reason}). {what_to_do}".rstrip()
     raise ApiError(message, failure_type, status, retry_after(headers))
@@ -125,8 +129,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text)
-    until = http_date(text)
-    if until is None:
+    if (until := http_date(text)) is None:
         return None
     seconds = until - (http_date(headers.get("Date")) or time.time())
     return seconds if seconds > 0 else None

@@ -49,7 +49,7 @@ def _end_at_signals() -> None:
     if os.getpid() == 1:
         # The kernel ignores signals to a container's first process unless it handles them.
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda number, _: os._exit(128 + number))
+            signal.signal(number, lambda received, _: os._exit(128 + received))
     elif signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         # Without a KeyboardInterrupt, upon which the CDK's buffer would be written a second time.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -35,6 +35,8 @@ from .snipcart import Snipcart
 _CHECK_POLICY = RetryPolicy(connect=5, read=8, body=10, attempts=2, max_retry_after=2)
 _CHECK_DEADLINE = 15  # seconds; the platform wants a result within 30, start-up included
 
+Stream = AbandonedCarts | CartStats | DepartedCarts
+
 # The settings that turn each stream on.
 _SETTINGS = {
     AbandonedCarts.name: "snipcart_api_key",
@@ -108,14 +110,14 @@ class SourceAbandonedCarts(Source):
 
     def _streams(
         self, logger: logging.Logger, config: Mapping[str, Any], policy: RetryPolicy
-    ) -> list[AbandonedCarts | CartStats | DepartedCarts]:
+    ) -> list[Stream]:
         """Return the streams that the settings turn on."""
         spec = self.spec(logger).connectionSpecification
         for name in config:
             if name.startswith(("snipcart_", "retargeting_")) and name not in spec["properties"]:
                 logger.warning(f"The connector ignores the setting {name}. Check its spelling.")
         settings = read_config(config, spec)
-        streams: list[AbandonedCarts | CartStats | DepartedCarts] = []
+        streams: list[Stream] = []
         if settings.snipcart_api_key:
             streams.append(AbandonedCarts(Snipcart(settings, policy), settings))
         if settings.retargeting_rest_key:
