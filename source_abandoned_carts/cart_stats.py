@@ -1,4 +1,4 @@
-"""The stream cart_stats: Retargeting's counts of abandoned and recovered carts, by windows."""
+"""The stream cart_stats: Retargeting's counts of abandoned and recovered carts per window."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from .windows import DAY, Window, windows
 
 logger = logging.getLogger("airbyte.cart_stats")
 
-_WINDOWS_AT_ONCE = 8  # that are requested in parallel, and covered by one state
+_WINDOWS_AT_ONCE = 8  # requests in parallel; one state follows each batch
 
 
 class CartStats:
@@ -34,15 +34,15 @@ class CartStats:
         self._lookback = config.lookback_days * DAY
 
     def read(self, saved: Mapping[str, Any] | None) -> Items:
-        """Yield a record for each window up to now, and states behind the records they cover.
+        """Yield a record per window up to now, and states that cover all records before them.
 
-        `saved` is the last state, {} for none. None means a full refresh, which reads all windows.
-        Raises ApiError for the first window that fails, and yields none after it.
+        `saved` is the last state, {} on the first sync, or None for a full refresh, which reads all
+        windows. Raises ApiError at the first window that fails, and yields no later window.
         """
         saved = saved or {}
         finished, since = self._parse(saved)
         now = int(time.time())
-        # The first response tells the service's time, even if there is no window to read.
+        # Send one request in any case: the response carries the service's time.
         first = next(windows(self._start, self._window_days, now, since), Window(now - DAY, now))
         first_counts = self.api.counts(first)
         if not first_counts.clock.sent_at <= now <= first_counts.clock.received_at:
@@ -56,7 +56,7 @@ class CartStats:
             pending = []
         if not pending:
             yield dict(saved)
-        # When a window fails, map cancels those that are not under way.
+        # `with` would wait for running requests. After a failure, map cancels those not started.
         pool = ThreadPoolExecutor(_WINDOWS_AT_ONCE, thread_name_prefix=self.name)
         known = {first: first_counts}
         results = pool.map(lambda window: known.get(window) or self.api.counts(window), pending)
@@ -70,7 +70,7 @@ class CartStats:
                 yield self._state(finished or date_to, reached=date_to)
 
     def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int]:
-        """Return the saved date, RFC 3339 in UTC, and the second to read from."""
+        """Return the saved date_to (RFC 3339 in UTC) and the Unix second to start at."""
         if not saved:
             return None, self._start
         date_to, reached = (to_rfc3339(saved.get(key)) for key in (self.cursor_field, "reached"))

@@ -1,4 +1,4 @@
-"""The source: what Airbyte can do with it, and the streams that the settings turn on."""
+"""The source: check, discover and read the streams that the settings turn on."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -48,7 +48,7 @@ _SETTINGS = {
 class SourceAbandonedCarts(Source):
     """Abandoned carts from Snipcart and cart statistics from Retargeting."""
 
-    check_config_against_spec = False  # read_config does that, and names the field
+    check_config_against_spec = False  # config.read_config does that, and names the field
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Send a request to each service that has a key; the status says what failed."""
@@ -124,16 +124,16 @@ class SourceAbandonedCarts(Source):
             streams.append(CartStats(Retargeting(settings, policy), settings))
         if settings.snipcart_api_key and settings.departed_carts:
             streams.append(DepartedCarts(Snipcart(settings, policy)))
-        # The CDK removes these texts from each log line, in this order.
+        # The CDK removes these texts from each log line in this order, the longest first.
         update_secrets(encodings(*(stream.api.secret for stream in streams)))
         return streams
 
 
 def _not_turned_on(name: str) -> engine.Items:
-    """Fail when the stream is read, so that the others are read all the same."""
+    """Raise when the engine reads this stream, so that the other streams still run."""
     what_to_do = f"Set {_SETTINGS[name]}" if name in _SETTINGS else "Refresh the schema"
     raise config_error(
         f"The settings do not turn on the stream {name}. {what_to_do}, or remove the stream from "
         "the connection."
     )
-    yield
+    yield  # makes this function a generator
