@@ -72,17 +72,6 @@ def test_start_date_excludes_older_carts_but_not_undated_ones(shop, mode):
     assert tokens(records) == tokens(expected)
 
 
-def test_sends_the_filters_with_every_page(shop):
-    shop.sandbox.largest_page = 7
-    settings = {"minimal_value": 24.2, "product_id": "poster/a2", "page_size": 9}
-    records = shop.sync(**{f"snipcart_{name}": value for name, value in settings.items()})
-    assert 7 < len(records) < len(shop.sandbox.carts)
-    assert all(record["total"] >= 24.2 for record in records)
-    expected = {"timeRange": "Anytime", "minimalValue": "24.2", "productId": "poster/a2"}
-    for request in shop.sandbox.requests:
-        assert {**expected, "limit": "9"}.items() <= request.query.items()
-
-
 def test_later_syncs_emit_changed_overlapping_and_undated_carts(shop):
     carts = shop.sandbox.carts
     last = max(cart.modified for cart in carts if cart.modified)
@@ -130,10 +119,3 @@ def test_resumes_after_kill_or_starts_over(shop, sandbox, is_token_known):
     assert covered.isdisjoint(again) == is_token_known
     assert ("No carts are lost." in "".join(shop.output.logs("WARN"))) != is_token_known
     assert set(shop.state) == {"modificationDate", "filters", "start"}
-
-
-def test_page_size_adapts_to_the_service(shop, sandbox):
-    sandbox.carts, sandbox.largest_limit = make_carts(1000), 100
-    assert len(shop.sync()) == 1000
-    limits = [int(request.query["limit"]) for request in sandbox.requests]
-    assert limits == [50, 100, 200, *[100] * 9]

@@ -6,7 +6,7 @@ __all__ = ["SourceAbandonedCarts"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the source when it is first used, so that the command handles signals before."""
+    """Import the source lazily, so that run() can install signal handlers first."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from . import source  # noqa: PLC0415

@@ -1,9 +1,9 @@
-"""The stream abandoned_carts: scans of Snipcart's list that emit what changed since the last one.
+"""The stream abandoned_carts: emits carts that changed since the last scan of Snipcart's list.
 
 Snipcart's API has no "modified since" filter and returns carts in no known order, so a full scan
-reads the whole list. Between full scans, the settings can ask for narrow scans, which read one of
+reads the whole list. Between full scans, the user can enable narrow scans, which read one of
 Snipcart's time ranges. Which date a range filters on is not documented. Therefore a full scan emits
-all carts modified since the previous full scan, whatever the narrow ones have emitted.
+all carts modified since the previous full scan, even those that narrow scans have emitted.
 """
 
 import logging
@@ -23,18 +23,18 @@ from .timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
 
 logger = logging.getLogger("airbyte.abandoned_carts")
 
-_LISTING_DELAY = 3_600  # seconds, within which a cart appears on the list after its modification
-_CARTS_BETWEEN_STATES = 500  # at least, and at most 1,000 with the largest pages
+_LISTING_DELAY = 3_600  # seconds; a modified cart is assumed to be on the list after this time
+_CARTS_BETWEEN_STATES = 500  # checked after each page: up to 1,000 carts with the largest pages
 _PAGES_BETWEEN_STATES = 20
 
 
 @dataclass(frozen=True)
 class State:
-    """The state of the stream. Dates are RFC 3339 in UTC; what there is not is empty.
+    """The state of the stream. Dates are RFC 3339 in UTC; a missing one is empty.
 
-    Carts modified before `cursor` have been emitted. `full_scan_began` and `full_scan_cursor`, the
-    cursor after the last full scan, are kept for narrow scans. The rest is of an unfinished scan:
-    its beginning, the newest modification date up to then, and the token of the next page.
+    A scan emits carts modified since `cursor`, or a full scan since `full_scan_cursor` if it is
+    set. `full_scan_began` is the last full scan's start. The rest is about an unfinished full scan:
+    its start, the newest modification date up to its start, and the token of its next page.
     """
 
     cursor: str = ""
@@ -46,7 +46,7 @@ class State:
 
 
 class AbandonedCarts:
-    """Reads the carts that `api` lists and that were modified at or after the start date."""
+    """Reads the listed carts that were modified at or after the start date, or have no date."""
 
     name = "abandoned_carts"
     primary_key = "token"
@@ -57,15 +57,14 @@ class AbandonedCarts:
         self.api = api
         self._start = config.start
         self._fingerprint = config.fingerprint
-        # With a time range as a filter, a cart could leave the range before the next full scan.
+        # Carts leave a user's time range as they age, so with such a range every scan is full.
         may_narrow = config.filters["timeRange"] == ANYTIME
         self._full_scan_seconds = config.full_scan_hours * 3_600 if may_narrow else 0
 
     def read(self, saved: Mapping[str, Any] | None) -> Items:
-        """Yield the carts page by page, and states behind the carts that they cover.
+        """Yield pages of carts, and states that cover all carts before them.
 
-        `saved` is the last state, {} for none. None means a full refresh, which emits all carts
-        since the start date. Raises ApiError.
+        `saved` is the last state, {} on the first sync, None for a full refresh. Raises ApiError.
         """
         state, time_range, first, others = self._begin(self._parse(saved or {}))
         if state.cursor and to_epoch(state.cursor) > first.clock.received_at:
@@ -76,13 +75,13 @@ class AbandonedCarts:
             yield dict(saved or {})
             return
         is_full = time_range is None
-        since = (is_full and state.full_scan_cursor) or state.cursor or self._start
+        since = (is_full and state.full_scan_cursor) or state.cursor
         threshold = max(sort_key(since), sort_key(self._start))
         began = sort_key(state.scan_began)
         unsaved_carts = unsaved_pages = 0
         for page in chain([first], others):
             dates = [cart.get(self.cursor_field) for cart in page.carts]
-            # Sorted behind all dates, carts without one are emitted and not taken for the newest.
+            # Carts without a date sort after all dates: they are emitted, but never the newest.
             keys = [sort_key(date) if date else "undated" for date in dates]
             yield [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
             newest = max([state.scan_newest, *(f"{key[:19]}Z" for key in keys if key <= began)])
@@ -97,7 +96,7 @@ class AbandonedCarts:
         yield self._write(self._finished(state, page.clock, is_full))
 
     def _begin(self, state: State) -> tuple[State, str | None, Page, Iterator[Page]]:
-        """Resume a scan or begin one. Return its time range, its first page and the others too."""
+        """Resume or start a scan. Return state, time range (None: all), first page and others."""
         if state.scan_began and state.scan_token:
             pages = self.api.pages(state.scan_token)
             try:
@@ -106,16 +105,15 @@ class AbandonedCarts:
                 if error.failure_type == FailureType.config_error:
                     raise
                 logger.warning(
-                    f"The connector cannot resume the last scan of {self.name} and starts a new "
-                    f"one. No carts are lost. Reason: {error.message}"
+                    f"The connector cannot resume the last scan of {self.name} ({error.reason}) "
+                    "and starts a new one. No carts are lost."
                 )
         can_narrow = self._full_scan_seconds and state.full_scan_began
         time_range = next(iter(TIME_RANGES)) if can_narrow else None
         pages = self.api.pages(time_range=time_range)
         first = next(pages)
-        # The narrowest range was a guess: the service's clock tells how far back it has to reach.
-        needed = self._time_range(state, first.clock)
-        if needed != time_range:
+        # The first response has the service's time, which determines the range that is needed.
+        if (needed := self._time_range(state, first.clock)) != time_range:
             time_range = needed
             pages = self.api.pages(time_range=time_range)
             first = next(pages)
@@ -123,7 +121,7 @@ class AbandonedCarts:
         return state, time_range, first, pages
 
     def _time_range(self, state: State, clock: Clock) -> str | None:
-        """Return the narrowest time range that will do at a time; None for the whole list."""
+        """Return the shortest time range that covers what changed; None for the whole list."""
         if not (state.cursor and state.full_scan_began and clock.is_service):
             return None
         full_scan = to_epoch(state.full_scan_began)
@@ -133,10 +131,9 @@ class AbandonedCarts:
         return next((name for name, length in TIME_RANGES.items() if seconds <= length), None)
 
     def _finished(self, state: State, clock: Clock, is_full: bool) -> State:
-        """Return the state after a scan whose last page came at `clock`.
+        """Return the state after a scan; `clock` is that of its last page.
 
-        Its cursor is before all that the scan may have missed: carts modified while it ran, and
-        carts that appear on the list with a delay.
+        The cursor precedes what the scan may have missed: changes during it, and carts listed late.
         """
         cursor = state.cursor
         if state.scan_newest:
@@ -157,7 +154,7 @@ class AbandonedCarts:
         return {self.cursor_field: cursor, **settings, **values}
 
     def _parse(self, saved: Mapping[str, Any]) -> State:
-        """Read a saved state, as far as it is valid for the settings."""
+        """Return the saved state, or an empty one if it does not match the settings."""
         if self.cursor_field not in saved:
             return State()
         values = {key: saved[key] for key in asdict(State()) if key in saved}

@@ -1,4 +1,4 @@
-"""The stream cart_stats: Retargeting's counts of abandoned and recovered carts, by windows."""
+"""The stream cart_stats: Retargeting's counts of abandoned and recovered carts per window."""
 
 import logging
 import time
@@ -14,7 +14,7 @@ from .windows import DAY, Window, windows
 
 logger = logging.getLogger("airbyte.cart_stats")
 
-_WINDOWS_AT_ONCE = 8  # that are requested in parallel, and covered by one state
+_WINDOWS_AT_ONCE = 8  # requests in parallel; one state follows each batch
 
 
 class CartStats:
@@ -27,54 +27,55 @@ class CartStats:
 
     def __init__(self, api: Retargeting, config: Config) -> None:
         self.api = api
-        self._day = config.start[: len("2024-01-31")]
-        self._start = to_epoch(f"{self._day}T00:00:00Z")
+        day = config.start[: len("2024-01-31")]
+        self._start = to_epoch(f"{day}T00:00:00Z")
         self._window_days = config.window_days
+        self._window_settings = {"window_days": config.window_days, "start": day}
         self._lookback = config.lookback_days * DAY
 
     def read(self, saved: Mapping[str, Any] | None) -> Items:
-        """Yield a record for each window up to now, and states behind the records they cover.
+        """Yield a record per window up to now, and states that cover all records before them.
 
-        `saved` is the last state, {} for none. None means a full refresh, which reads all windows.
-        Raises ApiError for the first window that fails, and yields none after it.
+        `saved` is the last state, {} on the first sync, or None for a full refresh, which reads all
+        windows. Raises ApiError at the first window that fails, and yields no later window.
         """
         saved = saved or {}
         finished, since = self._parse(saved)
         now = int(time.time())
-        # The first response tells the service's time, even if there is no window to read.
+        # Send one request in any case: the response carries the service's time.
         first = next(windows(self._start, self._window_days, now, since), Window(now - DAY, now))
         first_counts = self.api.counts(first)
         if not first_counts.clock.sent_at <= now <= first_counts.clock.received_at:
             now = first_counts.clock.received_at - 1
-        todo = list(windows(self._start, self._window_days, now, since))
+        pending = list(windows(self._start, self._window_days, now, since))
         if finished is not None and to_epoch(finished) > now:
             logger.warning(
                 f"The saved state of {self.name} is in the future ({finished}). This sync emits "
                 "no windows and keeps the state. To read all windows, clear the stream's data."
             )
-            todo = []
-        if not todo:
+            pending = []
+        if not pending:
             yield dict(saved)
-        # When a window fails, map cancels those that are not under way.
+        # `with` would wait for running requests. After a failure, map cancels those not started.
         pool = ThreadPoolExecutor(_WINDOWS_AT_ONCE, thread_name_prefix=self.name)
         known = {first: first_counts}
-        results = pool.map(lambda window: known.get(window) or self.api.counts(window), todo)
-        for number, (window, counts) in enumerate(zip(todo, results, strict=True), start=1):
+        results = pool.map(lambda window: known.get(window) or self.api.counts(window), pending)
+        for number, (window, counts) in enumerate(zip(pending, results, strict=True), start=1):
             date_to = from_epoch(window.last)
             record = {"date_from": from_epoch(window.first), "date_to": date_to}
             yield [{**record, "abandoned": counts.abandoned, "recovered": counts.recovered}]
-            if number == len(todo):
+            if number == len(pending):
                 yield self._state(date_to)
             elif number % _WINDOWS_AT_ONCE == 0:
                 yield self._state(finished or date_to, reached=date_to)
 
     def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int]:
-        """Return the saved date, RFC 3339 in UTC, and the second to read from."""
+        """Return the saved date_to (RFC 3339 in UTC) and the Unix second to start at."""
         if not saved:
             return None, self._start
         date_to, reached = (to_rfc3339(saved.get(key)) for key in (self.cursor_field, "reached"))
-        grid = (saved.get("window_days", self._window_days), saved.get("start", self._day))
-        if date_to is None or grid != (self._window_days, self._day):
+        window_settings = {k: saved.get(k, v) for k, v in self._window_settings.items()}
+        if date_to is None or window_settings != self._window_settings:
             logger.warning(
                 f"The saved state of {self.name} does not match the settings. This sync reads all "
                 "windows. To remove the rows of the old windows, clear the stream's data."
@@ -84,5 +85,4 @@ class CartStats:
         return date_to, since
 
     def _state(self, date_to: str, **reached: str) -> dict[str, Any]:
-        grid = {"window_days": self._window_days, "start": self._day}
-        return {self.cursor_field: date_to, **grid, **reached}
+        return {self.cursor_field: date_to, **self._window_settings, **reached}

@@ -1,7 +1,7 @@
-"""The commands of the Airbyte protocol, with sentences for failures.
+"""Run the commands of the Airbyte protocol, and report failures as readable messages.
 
-The CDK's own entry point makes a temporary folder, which a signal leaves behind, and may end a
-check without a status.
+This replaces AirbyteEntrypoint.run, which leaves a temporary folder behind when a signal ends it
+and can end a check without a status.
 """
 
 import argparse
@@ -71,5 +71,5 @@ def _load(what: str, path: str, read: Callable[[str], _T]) -> _T:
         return read(path)
     except OSError as error:
         raise config_error(f"The {what} file {path} cannot be read: {error.strerror}.") from None
-    except Exception:  # whose text may quote the file
+    except Exception:  # its text may quote the file
         raise config_error(f"The {what} file {path} does not contain a {what} in JSON.") from None

@@ -1,4 +1,4 @@
-"""The configuration: the settings that a person entered, checked against the spec."""
+"""The configuration: the user's settings, validated against the spec."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class Config:
     """The settings of one connection.
 
     `start` is RFC 3339 in UTC. `filters` are Snipcart's query parameters. `page_size` is None if
-    the connector finds it. The other names end in their units.
+    the connector adapts it. The names of the other numbers end in their units.
     """
 
     start: str
@@ -47,10 +47,10 @@ class Config:
 
 
 def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
-    """Check the settings; `spec` is the connectionSpecification of spec.yaml.
+    """Validate the settings; `spec` is the connectionSpecification of spec.yaml.
 
-    A field that is null or empty counts as missing. Raises a config_error that names the field and
-    not its value.
+    A field that is null or empty counts as missing. Raises AirbyteTracedException of the type
+    config_error, which names the field and not its value.
     """
     values: dict[str, Any] = {}
     for name, schema in spec["properties"].items():
@@ -62,14 +62,14 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
         elif not Draft7Validator(schema).is_valid(value) or not is_encodable(str(value)):
             raise config_error(f"“{schema['title']}” ({name}) must be {_expected(schema)}.")
         elif isinstance(value, float) and value.is_integer():
-            value = int(value)  # a JSON schema takes 30.0 for an integer
+            value = int(value)  # JSON Schema accepts 30.0 as an integer
         values[name] = value
     keys = ("snipcart_api_key", "retargeting_rest_key")
     if not any(values[name] for name in keys):
         titles = " or ".join(f"“{spec['properties'][name]['title']}” ({name})" for name in keys)
         raise config_error(f"No API key is set. Fill in {titles}, or both.")
     start = to_rfc3339(values["start_date"])
-    if start is None:  # the pattern in the spec accepts a 31st of February
+    if start is None:  # the pattern in the spec accepts February 31
         raise config_error("“Start date” (start_date) must be an existing date in 1970 or later.")
     return Config(
         start=start,

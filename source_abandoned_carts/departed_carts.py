@@ -1,15 +1,15 @@
 """The stream departed_carts: carts that left Snipcart's list, and what became of them.
 
 Source: Snipcart's documentation, "API: abandoned carts", GET /carts/abandoned/{token}. Each sync
-compares the list with the carts it knows from earlier ones. A cart may be missing because carts
-moved between pages while the list was read, so that only the answer for its token counts.
+compares the list with the carts that earlier syncs have stored in the state. A scan can miss a
+listed cart when carts move between pages, so the stream requests each missing cart by its token.
 """
 
 import heapq
 import logging
 import random
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 from urllib.parse import quote
 
@@ -23,13 +23,13 @@ from .windows import DAY
 
 logger = logging.getLogger("airbyte.departed_carts")
 
-_DAYS_KNOWN = 30  # after which a cart that is off the list is forgotten
+_DAYS_KNOWN = 30  # a cart that is off the list is forgotten after this time
 _MAX_KNOWN = 5_000  # carts
 _MAX_STATE = 230_000  # characters of tokens; those of 5,000 carts have 195,000
-_MAX_REQUESTS = 500  # for single carts per sync
+_MAX_REQUESTS = 500  # requests for single carts, per sync
 
 Known = dict[str, str]
-"""The tokens of known carts, with the beginning of the last scan that listed them."""
+"""Maps a cart's token to the start (RFC 3339 in UTC) of the last scan that listed the cart."""
 
 
 class DepartedCarts:
@@ -44,18 +44,18 @@ class DepartedCarts:
         self.api = api
 
     def read(self, saved: Mapping[str, Any] | None) -> Items:
-        """Yield a record for each departure, and at the end a state.
+        """Yield a record for each departed cart, then one state.
 
-        `saved` is the last state; without one, the carts become known and nothing is emitted.
-        Raises ApiError.
+        `saved` is the last state; without one, the sync only stores the carts on the list in the
+        state. Raises ApiError.
         """
         pages = self.api.pages()
         first = next(pages)
         began = from_epoch(first.clock.sent_at)
         forgotten = from_epoch(max(0, first.clock.sent_at - _DAYS_KNOWN * DAY))
         missing = {token: seen for token, seen in _parse(saved or {}).items() if seen >= forgotten}
-        # The newest first, if there are more than may be known.
-        listed = heapq.nlargest(_MAX_KNOWN, _listed(first, pages, missing))
+        # If more carts are on the list, keep the most recently modified ones.
+        listed = heapq.nlargest(_MAX_KNOWN, _listed(chain([first], pages), missing))
         requested = list(missing.items())
         if later := max(0, len(requested) - _MAX_REQUESTS):
             logger.info(f"Later syncs request {later:,} more carts that are missing from the list.")
@@ -72,7 +72,7 @@ class DepartedCarts:
         yield self._state(began, {**missing, **{token: began for _, token in listed}})
 
     def _cart(self, token: str) -> dict[str, Any] | None:
-        """Return a cart by its token; None if it is gone."""
+        """Return a cart by its token; None for HTTP status 404 and 410."""
         try:
             cart, _ = self.api.get(f"/carts/abandoned/{quote(token, safe='')}", {})
         except ApiError as error:
@@ -96,7 +96,7 @@ class DepartedCarts:
 
 
 def _parse(saved: Mapping[str, Any]) -> Known:
-    """Read the known carts from a state, those first that were seen last."""
+    """Return the known carts of a state, the most recently listed first."""
     known = saved.get("known")
     groups = known.items() if isinstance(known, Mapping) else ()
     return {
@@ -108,17 +108,15 @@ def _parse(saved: Mapping[str, Any]) -> Known:
     }
 
 
-def _listed(first: Page, pages: Iterator[Page], missing: Known) -> Iterator[tuple[str, str]]:
-    """Yield each cart on the list, a sort key and its token, and remove it from `missing`."""
-    page: Page | None = first
-    while page is not None:
+def _listed(pages: Iterable[Page], missing: Known) -> Iterator[tuple[str, str]]:
+    """Yield a sort key and the token of each listed cart. Remove the token from `missing`."""
+    for page in pages:
         for cart in page.carts:
             token = cart.get("token")
             if isinstance(token, str) and token:
                 missing.pop(token, None)
                 modified = cart.get("modificationDate")
                 yield (sort_key(modified) if modified else ""), token
-        page = next(pages, None)
 
 
 def _is_in_progress(cart: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Run the streams in the CDK's concurrent engine: one partition each, all at once."""
+"""Run generator streams at the same time in the CDK's ConcurrentSource, one partition each."""
 
 import logging
 import sys
@@ -22,19 +22,19 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .responses import REPORT
 
-_SILENCE = 60  # seconds after which a log line shows that the sync is alive
+_SILENCE = 60  # seconds without a message until a log line shows that the sync is alive
 
 Items = Iterator[list[dict[str, Any]] | dict[str, Any]]
-"""What a stream yields: a list is a page of records, a dict a state that covers all before it."""
+"""A stream yields pages of records (lists) and states (dicts), which cover all records before."""
 
 
 def run(
     streams: Mapping[str, Items], states: ConnectorStateManager, logger: logging.Logger
 ) -> Iterator[AirbyteMessage]:
-    """Read all streams at once. A stream that fails leaves the others whole and fails the run."""
+    """Read all streams at once. If a stream fails, the others finish and then the run fails."""
     if not streams:
-        return  # the engine would wait forever
-    # Of the engine's own logs only. States take the queue, so that none overtakes its records.
+        return  # ConcurrentSource.create would raise ValueError
+    # Holds only the engine's own logs. States go through the queue, after their records.
     messages = InMemoryMessageRepository()
     engine = ConcurrentSource.create(
         num_workers=len(streams) + 1,
@@ -42,7 +42,7 @@ def run(
         logger=logger,
         slice_logger=DebugSliceLogger(),
         message_repository=messages,
-        queue=_PageQueue(maxsize=1),  # more pages ahead would only fill the memory
+        queue=_PageQueue(maxsize=1),  # a longer queue would only use more memory
     )
     yield from engine.read(
         [
@@ -70,19 +70,19 @@ def unexpected_error(where: str, error: Exception) -> AirbyteTracedException:
 
 
 class _PageQueue(Queue[Any]):
-    """Takes records in pages and returns them one by one, as the engine wants them.
+    """Takes pages of records and returns single records, which the engine expects.
 
-    Two threads that wake each other for each record would cost more than reading its JSON.
+    Passing single records between threads would cost more than parsing their JSON.
     """
 
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
-        self._page: deque[Any] = deque()  # used by the engine's own thread only
+        self._records: deque[Any] = deque()  # used by the engine's own thread only
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        while not self._page:
+        while not self._records:
             if super().empty():
-                sys.stdout.flush()  # the CDK's buffer would keep the last messages meanwhile
+                sys.stdout.flush()  # or the CDK would buffer the last messages during the wait
             try:
                 item = super().get(block, _SILENCE)
             except Empty:
@@ -90,15 +90,15 @@ class _PageQueue(Queue[Any]):
                 return AirbyteMessage(type=Type.LOG, log=log)
             if not isinstance(item, list):
                 return item
-            self._page.extend(item)
-        return self._page.popleft()
+            self._records.extend(item)
+        return self._records.popleft()
 
     def empty(self) -> bool:
-        return not self._page and super().empty()
+        return not self._records and super().empty()
 
 
 class _WholeStream(PartitionGenerator, Partition):
-    """A stream as the only partition of itself."""
+    """Presents a stream as one partition."""
 
     def __init__(self, name: str, items: Items, states: ConnectorStateManager) -> None:
         self._name = name
@@ -139,4 +139,4 @@ class _Record(Record):
 
 class _NoCursor(FinalStateCursor):
     def ensure_at_least_one_state_emitted(self) -> None:
-        """Emit none: the streams yield their states themselves, between their records."""
+        """Emit nothing: the streams yield their own states."""

@@ -1,7 +1,7 @@
 """Send requests to a web API, with timeouts and retries.
 
 This is requests with a retry loop. The CDK's HttpClient ignores Retry-After, sets no timeouts, and
-logs the URL and the body of a failed request: here credentials and customers' data.
+logs a failed request's URL and body, which hold credentials and customers' data.
 """
 
 import logging
@@ -28,19 +28,19 @@ _MAX_BODY = 64 * 2**20  # bytes after decompression; a page of 500 carts has abo
 
 
 class RetryPolicy(NamedTuple):
-    """Timeouts in seconds to connect, between two bytes and for a body; attempts; longest wait."""
+    """Timeouts of one attempt, number of attempts, and longest Retry-After. Times are seconds."""
 
     connect: float = 10
-    read: float = 60
-    body: float = 600
+    read: float = 60  # until the first byte, and between two
+    body: float = 600  # until the end of the body, from the start of the attempt
     attempts: int = 6
     max_retry_after: float = 600
 
 
 class Clock(NamedTuple):
-    """When a request was sent and its response received, in whole Unix seconds, rounded outwards.
+    """Unix seconds when a request was sent (rounded down) and its response came (rounded up).
 
-    By the service's clock if it sent a Date header, else by this machine's; `is_service` tells.
+    With `is_service`, they come from the response's Date header, else from the local clock.
     """
 
     sent_at: int
@@ -60,17 +60,17 @@ class Client(Service):
         self._base_url = base_url(self.url_variable, self.default_url)
         self._session = _Session()
         self._session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
-        # Without any, requests would look for a login in ~/.netrc.
+        # Otherwise requests reads credentials from ~/.netrc.
         self._session.auth = auth or (lambda request: request)
-        # Plain http is for loopback: a proxy must not redirect it.
+        # Plain http is for loopback only, and must not go through a proxy.
         self._session.trust_env = self._base_url.startswith("https:")
 
     def get(
         self, path: str, params: Mapping[str, str], only_rate_limits: bool = False
     ) -> tuple[Any, Clock]:
-        """Return the JSON of the response to a request, and when it came. Raises ApiError.
+        """Return the response's JSON and its Clock. Raises ApiError.
 
-        Other errors than rate limits are retried unless `only_rate_limits` is set.
+        Retries transient errors with backoff, or only HTTP 429 if `only_rate_limits` is set.
         """
         attempt = 0
         while True:
@@ -102,7 +102,7 @@ class Client(Service):
             failure = "did not respond in time"
         except urllib3.exceptions.HTTPError:
             failure = "sent an incomplete, damaged or too large response"
-        except OSError as error:  # which requests' own exceptions are
+        except OSError as error:  # includes requests' exceptions
             failure = f"could not be reached{_reason(error)}"
         else:
             date = http_date(response.headers.get("Date"))
@@ -115,18 +115,18 @@ class Client(Service):
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """Find no redirect: requests would read the body without limits even to follow none."""
+        """Return None, so that requests does not read a redirect's body without limits."""
 
 
 def base_url(variable: str, default: str) -> str:
     """Return the address of a service: `default`, or the value of an environment variable.
 
-    Raises config_error for anything but https, and plain http to a loopback address. The variables
-    are not settings, so that someone who can edit a connection cannot redirect its credentials.
+    Raises AirbyteTracedException (config_error) unless it is https, or http to loopback. It is not
+    a setting, so that someone who can edit a connection cannot redirect its credentials.
     """
     text = os.environ.get(variable) or default
     try:
-        # By the parser that sends the request, so that both find the same host.
+        # urllib3 also sends the request, so both parse the same host.
         url = urllib3.util.parse_url(text)
     except urllib3.exceptions.LocationParseError:
         url = urllib3.util.Url()
@@ -141,7 +141,7 @@ def base_url(variable: str, default: str) -> str:
 
 
 def _read_body(response: requests.Response, deadline: float) -> bytes:
-    """Read a body in the pieces that arrive, because a socket's timeout is for each piece."""
+    """Read a body piece by piece to enforce the deadline: a socket's timeout is per piece."""
     body = bytearray()
     while piece := response.raw.read1(2**16, decode_content=True):
         body += piece
@@ -153,7 +153,7 @@ def _read_body(response: requests.Response, deadline: float) -> bytes:
 
 
 def _reason(error: BaseException | None) -> str:
-    """Return the operating system's reason in brackets, or nothing: other texts quote the URL."""
+    """Return the operating system's reason in brackets, or "": other error texts quote the URL."""
     while error and not (isinstance(error, OSError) and error.strerror):
         error = error.__context__
     return f" ({error.strerror})" if isinstance(error, OSError) else ""

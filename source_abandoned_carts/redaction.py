@@ -12,8 +12,7 @@ _EMAIL = re.compile(r'(?:"[^"]*"|\S*)(?:@|%40)\S*')
 def encodings(*secrets: str) -> list[str]:
     """Return the forms in which a log line may hold these credentials, the longest first.
 
-    These are the text itself, percent-encoded as in a URL and in Base64 as in a header of HTTP
-    Basic authentication, each also with the escapes of JSON.
+    They are plain, percent-encoded and Base64 as in HTTP Basic, with and without JSON escapes.
     """
     found = set()
     for secret in secrets:
@@ -24,15 +23,15 @@ def encodings(*secrets: str) -> list[str]:
     return sorted(found, key=len, reverse=True)
 
 
-def presentable(text: str, secret: str) -> str:
-    """Return a service's own words as one short printable line without e-mail addresses.
+def error_summary(text: str, secret: str) -> str:
+    """Return a service's error text as one printable line without e-mail addresses.
 
-    The result is empty if the text contains the credential.
+    It has at most 300 characters. It is empty if the text contains the credential.
     """
     variants = (text, unquote(text), unquote_plus(text))
     if any(encoding in variant for variant in variants for encoding in encodings(secret)):
         return ""
-    # Masking takes time on a long text, and removes some of it.
+    # Masking is slow, so cut the text first. Masking also shortens it, so keep more than needed.
     text = "".join(one if one.isprintable() else " " for one in text[: 10 * _MAX_LENGTH])
     text = _EMAIL.sub("***", " ".join(text.split()))
     return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"

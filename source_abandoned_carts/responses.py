@@ -1,7 +1,7 @@
-"""Judge a response: JSON that the connector can use, or an ApiError that tells a person why not.
+"""Turn a response into JSON, or into an ApiError that explains what is wrong.
 
-Pure: status, headers and body come in, and nothing is sent. Sources: RFC 9110 for statuses, Date
-and Retry-After; the documents of the two services for the fields of a JSON error.
+Nothing is sent, and nothing but the clock is read. Sources: RFC 9110 for statuses, Date and
+Retry-After; the documentation of the two services for the fields of a JSON error.
 """
 
 import re
@@ -16,28 +16,37 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import json_text
-from .redaction import presentable
+from .redaction import error_summary
 
 REPORT = "Report this to the connector's maintainers, with the log."
 
 
 class ApiError(AirbyteTracedException):
-    """A request failed. `message` tells a person what happened, why, and what to do.
+    """A request failed. `message` says what happened, why, and what to do.
 
-    `status` is the HTTP status, None without a response; `wait` the number of seconds that the
-    service asks to wait, None if it does not. Only a transient_error is worth a retry.
+    `status` is the HTTP status, None without a response or if its JSON lacks fields. `wait` is
+    Retry-After in seconds, None without a usable one. The client retries only a transient_error.
     """
 
     def __init__(
-        self, message: str, kind: FailureType, status: int | None = None, wait: float | None = None
+        self,
+        message: str,
+        failure_type: FailureType,
+        status: int | None = None,
+        wait: float | None = None,
     ) -> None:
-        super().__init__(message, message, kind)
+        super().__init__(message, message, failure_type)
         self.status = status
         self.wait = wait
 
+    @property
+    def reason(self) -> str:
+        """A short reason, for logs about failures that the connector works around."""
+        return f"HTTP {self.status}" if self.status else "no usable response"
+
 
 def config_error(message: str) -> AirbyteTracedException:
-    """Return an error that a person can correct, in the settings or in a file."""
+    """Return an error that the user can fix, in the settings or in a file."""
     return AirbyteTracedException(message, message, FailureType.config_error)
 
 
@@ -54,7 +63,7 @@ class Service:
 
 
 def parse(service: Service, status: int, headers: Mapping[str, str], body: bytes) -> Any:
-    """Return the JSON of a response that can be used; raise ApiError for any other."""
+    """Return the response's JSON. Raise ApiError if it is not JSON or reports an error."""
     try:
         content = json_text.parse(body)
         failure = _failure(service.effective_status(status, content), service.advice)
@@ -66,14 +75,14 @@ def parse(service: Service, status: int, headers: Mapping[str, str], body: bytes
         return content
     what_happened, failure_type, what_to_do = failure
     reason = f"HTTP {status} {reason_phrases.get(status, '')}".rstrip()
-    if summary := presentable("; ".join(error_texts(content)), service.secret):
+    if summary := error_summary("; ".join(error_texts(content)), service.secret):
         reason = f"{reason}: “{summary}”"
     message = f"{service.name} {what_happened} ({reason}). {what_to_do}".rstrip()
     raise ApiError(message, failure_type, status, retry_after(headers))
 
 
 def _failure(status: int, advice: Mapping[int, str]) -> tuple[str, FailureType, str] | None:
-    """Return what happened, who can do something about it, and what; None if nothing is wrong."""
+    """Return what happened, the failure type and what to do; None for success."""
     if 200 <= status < 300:
         return None
     if status in (401, 403):
@@ -83,7 +92,7 @@ def _failure(status: int, advice: Mapping[int, str]) -> tuple[str, FailureType, 
     if status == 408 or 500 <= status < 600:
         return "failed to process the request", FailureType.transient_error, ""
     if 300 <= status < 400:
-        # To follow it could send the credential to another server.
+        # Following it could send the credential to another server.
         return "redirected the request", FailureType.system_error, f"Check the proxy. {REPORT}"
     what_to_do = f"Check the settings of the source. {REPORT}"
     return "did not accept the request", FailureType.system_error, what_to_do
@@ -113,15 +122,12 @@ def http_date(text: str | None) -> int | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait; None if it asks for no wait.
-
-    A date in it is compared with the Date header, which was written by the same clock.
-    """
+    """Return the seconds in a Retry-After header; None without a usable one."""
     text = headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text)
-    until = http_date(text)
-    if until is None:
+    if (until := http_date(text)) is None:
         return None
+    # Prefer the Date header, which comes from the same clock.
     seconds = until - (http_date(headers.get("Date")) or time.time())
     return seconds if seconds > 0 else None

@@ -1,4 +1,4 @@
-"""Retargeting's API, after its documentation: "API For Partners", GET /shopping-carts."""
+"""Retargeting's API. Its documentation: "API For Partners", GET /shopping-carts."""
 
 import re
 import time
@@ -40,9 +40,9 @@ class Retargeting(Client):
         self.counts(Window(now - DAY, now))
 
     def counts(self, window: Window) -> Counts:
-        """Return the counts of a window of at most 30 days.
+        """Return the counts of a window, for which the API allows at most 30 days.
 
-        Raises ApiError, also for a response without two whole numbers.
+        Raises ApiError, also if a count is missing or is not a whole number.
         """
         params = {"date_from": str(window.first), "date_to": str(window.last)}
         content, clock = self.get("/shopping-carts", {"rest_key": self.secret, **params})
@@ -58,7 +58,7 @@ class Retargeting(Client):
         return Counts(abandoned, recovered, clock)
 
     def effective_status(self, status: int, content: Any) -> int:
-        """Return the status for the errors that Retargeting reports in a body, whatever its own."""
+        """Map an error that Retargeting reports in the body to an HTTP status."""
         text = "; ".join(error_texts(content)).lower()
         if isinstance(content, dict) and content.get("status") == "success":
             return status

@@ -1,4 +1,4 @@
-"""Snipcart's API, after its documentation: "API: abandoned carts", GET /carts/abandoned."""
+"""Snipcart's API. Its documentation: "API: abandoned carts", GET /carts/abandoned."""
 
 import logging
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from .windows import DAY
 logger = logging.getLogger("airbyte.snipcart")
 
 ANYTIME = "Anytime"
-# The other time ranges, and how many seconds each covers at least: a month may be February.
+# The other time ranges, and the fewest seconds that each covers (February has 28 days).
 TIME_RANGES = {
     "LessThan4Hours": 4 * 3_600,
     "LessThanADay": DAY,
@@ -24,7 +24,7 @@ TIME_RANGES = {
     "LessThanAMonth": 28 * DAY,
 }
 
-# Carts per page, from the document's example of a request on; more would only use more memory.
+# Page sizes to try. 50 is the documentation's example; above 500, only memory use grows.
 _LIMITS = [50, 100, 200, 400, 500]
 
 _CART_DATES = ("creationDate", "modificationDate", "completionDate")
@@ -32,7 +32,7 @@ _ITEM_DATES = ("addedOn", "modificationDate")
 
 
 class Page(NamedTuple):
-    """A page of the list with normalized dates, and when it came. The last has no `next_token`."""
+    """A page of carts with normalized dates. On the last page, `next_token` is None."""
 
     carts: list[dict[str, Any]]
     next_token: str | None
@@ -63,10 +63,10 @@ class Snipcart(Client):
         self._page(None, None, limit=1)
 
     def pages(self, token: str | None = None, time_range: str | None = None) -> Iterator[Page]:
-        """Read the list page by page, from the page of a continuation token or from the first.
+        """Yield the pages of the list, starting at a continuation token if one is given.
 
-        `time_range` replaces the one among the filters. Raises ApiError, also for a response that
-        is not a page: an empty list would look like a shop that loses no carts.
+        The page size grows while pages are full and shrinks after an error. `time_range` replaces
+        the user's. Raises ApiError, also for a malformed page: it must not pass for an empty list.
         """
         limits, step = self._limits, 0
         seen = {token}
@@ -80,10 +80,10 @@ class Snipcart(Client):
                     raise
                 if limits == self._limits:
                     logger.info(
-                        f"A request for {limits[step]} carts failed. {error.message} The connector "
-                        f"continues with {limits[step - 1]} carts per page."
+                        f"A request for {limits[step]} carts failed ({error.reason}). "
+                        f"The connector continues with {limits[step - 1]} carts per page."
                     )
-                limits = limits[:step]  # so that the limit no longer grows
+                limits = limits[:step]  # do not try this size again
                 step -= 1
                 continue
             yield page
@@ -95,7 +95,7 @@ class Snipcart(Client):
                 step += 1
 
     def _page(self, token: str | None, time_range: str | None, limit: int) -> Page:
-        params = {"limit": str(limit), **self._filters}  # a token may not remember the filters
+        params = {"limit": str(limit), **self._filters}  # a token might not include the filters
         if time_range is not None:
             params["timeRange"] = time_range
         if token is not None:
@@ -107,7 +107,7 @@ class Snipcart(Client):
         next_token = content.get("continuationToken")
         if not isinstance(carts, list) or not all(isinstance(cart, dict) for cart in carts):
             raise _not_a_page()
-        # The document's table calls the token an integer, its example shows a text.
+        # The documentation's table says integer, its example shows a string.
         is_token = type(next_token) is int or (isinstance(next_token, str) and next_token)
         if not isinstance(more, bool) or (more and not is_token):
             raise _not_a_page()

@@ -1,4 +1,4 @@
-"""The source: what Airbyte can do with it, and the streams that the settings turn on."""
+"""The source: check, discover and read the streams that the settings turn on."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -35,6 +35,8 @@ from .snipcart import Snipcart
 _CHECK_POLICY = RetryPolicy(connect=5, read=8, body=10, attempts=2, max_retry_after=2)
 _CHECK_DEADLINE = 15  # seconds; the platform wants a result within 30, start-up included
 
+Stream = AbandonedCarts | CartStats | DepartedCarts
+
 # The settings that turn each stream on.
 _SETTINGS = {
     AbandonedCarts.name: "snipcart_api_key",
@@ -46,7 +48,7 @@ _SETTINGS = {
 class SourceAbandonedCarts(Source):
     """Abandoned carts from Snipcart and cart statistics from Retargeting."""
 
-    check_config_against_spec = False  # read_config does that, and names the field
+    check_config_against_spec = False  # config.read_config does that, and names the field
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Send a request to each service that has a key; the status says what failed."""
@@ -108,30 +110,30 @@ class SourceAbandonedCarts(Source):
 
     def _streams(
         self, logger: logging.Logger, config: Mapping[str, Any], policy: RetryPolicy
-    ) -> list[AbandonedCarts | CartStats | DepartedCarts]:
+    ) -> list[Stream]:
         """Return the streams that the settings turn on."""
         spec = self.spec(logger).connectionSpecification
         for name in config:
             if name.startswith(("snipcart_", "retargeting_")) and name not in spec["properties"]:
                 logger.warning(f"The connector ignores the setting {name}. Check its spelling.")
         settings = read_config(config, spec)
-        streams: list[AbandonedCarts | CartStats | DepartedCarts] = []
+        streams: list[Stream] = []
         if settings.snipcart_api_key:
             streams.append(AbandonedCarts(Snipcart(settings, policy), settings))
         if settings.retargeting_rest_key:
             streams.append(CartStats(Retargeting(settings, policy), settings))
         if settings.snipcart_api_key and settings.departed_carts:
             streams.append(DepartedCarts(Snipcart(settings, policy)))
-        # The CDK removes these texts from each log line, in this order.
+        # The CDK removes these texts from each log line in this order, the longest first.
         update_secrets(encodings(*(stream.api.secret for stream in streams)))
         return streams
 
 
 def _not_turned_on(name: str) -> engine.Items:
-    """Fail when the stream is read, so that the others are read all the same."""
+    """Raise when the engine reads this stream, so that the other streams still run."""
     what_to_do = f"Set {_SETTINGS[name]}" if name in _SETTINGS else "Refresh the schema"
     raise config_error(
         f"The settings do not turn on the stream {name}. {what_to_do}, or remove the stream from "
         "the connection."
     )
-    yield
+    yield  # makes this function a generator

@@ -7,7 +7,7 @@ from typing import Any
 
 import pendulum
 
-# Most dates need no conversion. This pattern finds them, on the days that every month has.
+# Most dates need no conversion. This pattern finds those on days 1 to 28, which always exist.
 _CONVERTED = re.compile(
     r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z"
@@ -20,7 +20,7 @@ _UNIX = re.compile(r"(?P<seconds>[0-9]{1,12})(?:\.(?P<fraction>[0-9]+))?")
 
 
 def to_rfc3339(value: Any) -> str | None:
-    """Return the date of an API as RFC 3339 in UTC ending in Z; None if it cannot be read.
+    """Return an API's date as RFC 3339 in UTC ending in Z; None if it is invalid.
 
     Accepts ISO 8601 with any number of fraction digits, with an offset or without one (then it is
     UTC), and Unix seconds as a number or a text. Fraction digits are kept, so nothing is rounded.
@@ -31,7 +31,7 @@ def to_rfc3339(value: Any) -> str | None:
             return value if value >= "1970" else None
         return _from_text(value.strip())
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        # The shortest text of the number, without an exponent: 1579715005.123 stays as it is.
+        # repr() is the shortest exact text, and `:f` avoids an exponent.
         return _from_text(f"{Decimal(repr(value)):f}".removesuffix(".0"))
     return None
 
@@ -42,12 +42,12 @@ def from_epoch(seconds: int) -> str:
 
 
 def to_epoch(rfc3339: str) -> int:
-    """Return the Unix second that holds a date of `to_rfc3339`."""
+    """Return a date of `to_rfc3339` in Unix seconds, rounded down."""
     return pendulum.from_format(rfc3339[:19], "YYYY-MM-DDTHH:mm:ss").int_timestamp
 
 
 def sort_key(rfc3339: str) -> str:
-    """Return a text that sorts as the date does, whatever its number of fraction digits.
+    """Return a sort key for a date of `to_rfc3339`, with any number of fraction digits.
 
     As texts, "00.5Z" would come before "00Z", and "00.50Z" would differ from "00.5Z".
     """
@@ -62,7 +62,7 @@ def _from_text(text: str) -> str | None:
         offset = f"{match['hours'] or '+00'}:{match['minutes'] or '00'}"
         try:
             moment = datetime.fromisoformat(f"{match['day']}T{match['time'] or '00:00'}{offset}")
-        except ValueError:  # such as a 31st of February
+        except ValueError:  # such as February 31
             return None
         seconds = int(moment.timestamp())
     if not match or not 0 <= seconds < 253_402_300_800:  # the year 10000

@@ -1,4 +1,4 @@
-"""Windows of time for the statistics, in whole Unix seconds."""
+"""Time windows for the statistics, in Unix seconds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +14,12 @@ class Window:
     last: int
 
 
-def windows(start: int, days: int, now: int, since: int | None = None) -> Iterator[Window]:
-    """Yield the windows of `days` days that follow one another from `start` to `now`.
+def windows(start: int, days: int, now: int, since: int) -> Iterator[Window]:
+    """Yield windows of `days` days up to `now`, beginning with the one that contains `since`.
 
-    The last one is still running and ends now. With `since`, the first one is the window that holds
-    that second; all are counted from `start`, so each keeps its first second from sync to sync.
+    They are aligned to `start`, so that their first seconds, the primary keys, stay the same.
     """
     size = days * DAY
-    past = max(0, (since - start) // size) if since is not None else 0
+    past = max(0, (since - start) // size)
     for first in range(start + past * size, now + 1, size):
         yield Window(first, min(first + size - 1, now))

@@ -4,7 +4,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from source_abandoned_carts.redaction import encodings, presentable
+from source_abandoned_carts.redaction import encodings, error_summary
 
 KEYS = ["simple", "a+b/c=d&e%41f@g:h", 'x"y\\z/4', "with spaces too", "ключ€"]
 
@@ -25,8 +25,8 @@ def test_hides_text_with_a_credential_in_any_encoding(key, encode):
     found = encodings(key)
     assert encode(key) in found
     assert found == sorted(found, key=len, reverse=True)
-    assert presentable(f"The key {encode(key)} is wrong.", key) == ""
-    assert presentable("The key was not accepted.", key) == "The key was not accepted."
+    assert error_summary(f"The key {encode(key)} is wrong.", key) == ""
+    assert error_summary("The key was not accepted.", key) == "The key was not accepted."
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_hides_text_with_a_credential_in_any_encoding(key, encode):
     ],
 )
 def test_shows_one_short_printable_line_without_addresses(text, shown):
-    assert presentable(text, "key") == shown
+    assert error_summary(text, "key") == shown

@@ -40,13 +40,7 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
         (SHOP, 422, {}, '{"error": "s3cret%2fkey"}', Failure("system_error", "Entity). Check")),
         (SHOP, 401, {}, "", Failure("config_error", "(HTTP 401 Unauthorized). Copy the key")),
         (SHOP, 403, {}, "[]", Failure("config_error", "(HTTP 403 Forbidden). Look at the")),
-        (
-            SHOP,
-            408,
-            {},
-            "",
-            Failure("transient_error", "Shop failed to process the req"),
-        ),
+        (SHOP, 408, {}, "", Failure("transient_error", "Shop failed to process the request")),
         (SHOP, 429, {"Retry-After": "7"}, "", Failure("transient_error", "limits the rate", 7)),
         (SHOP, 599, {}, "", Failure("transient_error", "process the request (HTTP 599)")),
         (STATS, 200, {}, '{"status": "success"}', {"status": "success"}),
@@ -58,13 +52,7 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
         (STATS, 400, {}, WENT_WRONG, Failure("transient_error", "Retargeting failed to process")),
         (STATS, 401, {}, WENT_WRONG, Failure("config_error", "Copy the REST API key again")),
         (STATS, 200, {}, TOO_LONG, Failure("system_error", "“Interval is greater than 30 days”")),
-        (
-            STATS,
-            429,
-            {},
-            TOO_LONG,
-            Failure("transient_error", "of requests (HTTP 429"),
-        ),
+        (STATS, 429, {}, TOO_LONG, Failure("transient_error", "of requests (HTTP 429")),
     ],
 )
 def test_returns_json_or_raises_an_api_error(service, status, headers, body, expected):

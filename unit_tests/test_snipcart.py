@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import time
 
 import pytest
@@ -25,9 +26,11 @@ def page(*carts, token=None, **changes):
 
 def test_each_request_has_filters_token_and_basic_auth(requests_mock):
     requests_mock.get(URL, [page(token="Cart|+//+="), page()])
-    pages(snipcart_email="a+b@shop.example", snipcart_page_size=7, snipcart_api_key="clé")
+    settings = {"minimal_value": 24.2, "email": "a+b@c.example", "page_size": 7, "api_key": "clé"}
+    pages(**{f"snipcart_{name}": value for name, value in settings.items()})
     first, second = requests_mock.request_history
-    assert first.url == f"{URL}?limit=7&timeRange=Anytime&email=a%2Bb%40shop.example"
+    query = "limit=7&timeRange=Anytime&minimalValue=24.2&email=a%2Bb%40c.example"
+    assert first.url == f"{URL}?{query}"
     assert second.url == f"{first.url}&continuationToken=Cart%7C%2B%2F%2F%2B%3D"
     assert first.headers["Authorization"] == second.headers["Authorization"] == "Basic Y2zDqTo="
 
@@ -117,26 +120,30 @@ def serve(requests_mock, size, respond):
 
 
 @pytest.mark.parametrize(
-    ("respond", "first_limits", "count"),
+    ("respond", "first_limits", "count", "reasons"),
     [
-        (lambda limit, _: limit, [50, 100, 200, 400, 500, 500], 43),
-        (lambda limit, _: min(limit, 50), [50, 100, 100], 400),
-        (lambda limit, _: 25, [50, 50], 800),
-        (lambda limit, _: limit if limit <= 100 else "400", [50, 100, 200, 100, 100], 202),
-        (lambda limit, _: limit if limit <= 200 else "500", [50, 100, 200, 400, 200], 103),
+        (lambda limit, _: limit, [50, 100, 200, 400, 500, 500], 43, []),
+        (lambda limit, _: min(limit, 50), [50, 100, 100], 400, []),
+        (lambda limit, _: 25, [50, 50], 800, []),
+        (lambda limit, _: limit if limit <= 100 else "400",
+         [50, 100, 200, 100, 100], 202, ["HTTP 400"]),
+        (lambda limit, _: limit if limit <= 200 else "500",
+         [50, 100, 200, 400, 200], 103, ["HTTP 500"]),
         (lambda limit, start: limit if limit <= (400 if start < 5_000 else 50) else "400",
-         [50, 100, 200, 400, 500, 400, 400], 316),
+         [50, 100, 200, 400, 500, 400, 400], 316, ["HTTP 400"]),
     ],
     ids=["any", "capped at 50", "short", "400 above 100", "500 above 200", "changes"],
 )  # fmt: skip
-def test_adapts_the_page_size(requests_mock, monkeypatch, caplog, respond, first_limits, count):
+def test_adapts_the_page_size(
+    requests_mock, monkeypatch, caplog, respond, first_limits, count, reasons
+):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
     limits = serve(requests_mock, 20_000, respond)
     assert [c["token"] for page in pages() for c in page.carts] == list(range(20_000))
     assert limits[: len(first_limits)] == first_limits
     assert len(limits) == count
-    assert caplog.text.count("The connector continues with") == (sorted(limits) != limits)
+    assert re.findall(r"failed \((.+)\)\. The connector continues with", caplog.text) == reasons
 
 
 @pytest.mark.parametrize(
