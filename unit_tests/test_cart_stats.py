@@ -42,7 +42,9 @@ def read(monkeypatch):
         monkeypatch.setattr(time, "time", lambda: now + 0.5)
         changes = {"retargeting_window_days": days, "retargeting_lookback_days": lookback}
         for item in CartStats(api, make_config(start_date=start, **changes)).read(state):
-            yield item[0]["abandoned"] if isinstance(item, list) else item
+            is_page = isinstance(item, list)
+            assert not is_page or [*item[0]] == ["date_from", "date_to", "abandoned", "recovered"]
+            yield item[0]["abandoned"] if is_page else item
 
     return read
 

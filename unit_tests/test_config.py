@@ -21,6 +21,7 @@ def test_filters_have_the_names_of_the_api():
         snipcart_email="a@b.example",
         snipcart_product_id="42",
         snipcart_campaign_id="é😀",
+        snipcart_departed_carts=True,
         retargeting_window_days=1.0,
     )
     assert config.filters == {
@@ -31,6 +32,7 @@ def test_filters_have_the_names_of_the_api():
         "campaignId": "é😀",
     }
     assert (config.start, config.window_days) == ("2024-01-31T10:20:30Z", 1)
+    assert config.departed_carts is True
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
@@ -45,7 +47,8 @@ def test_empty_setting_counts_as_missing(value):
         ("start_date", None, "is missing"),
         ("start_date", "31.01.2024", "YYYY-MM-DD"),
         ("start_date", "2024-02-30", "an existing date in 1970 or later"),
-        ("snipcart_api_key", 5, "text"),
+        ("snipcart_api_key", 5, "must be text."),
+        ("snipcart_departed_carts", 1, "must be true or false."),
         ("snipcart_api_key", "\ud83d", "text"),
         ("snipcart_time_range", "anytime", "one of Anytime, LessThan4Hours"),
         ("snipcart_minimal_value", -0.01, "a number from 0 to 1000000000"),
