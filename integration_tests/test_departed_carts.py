@@ -84,9 +84,9 @@ def test_requests_500_carts_per_sync_and_knows_5000(shop, sandbox):
 
 
 @pytest.mark.parametrize(
-    ("status", "failure_type"), [(429, "transient_error"), (400, "system_error")]
+    ("status", "cause"), [(401, "config"), (429, "transient"), (503, "transient"), (400, "system")]
 )
-def test_next_sync_repeats_the_departures_of_a_failed_one(shop, status, failure_type):
+def test_next_sync_repeats_the_departures_of_a_failed_one(shop, status, cause):
     shop.sync()
     left = shop.sandbox.carts[2:5]
     expected = delete(left)
@@ -94,7 +94,7 @@ def test_next_sync_repeats_the_departures_of_a_failed_one(shop, status, failure_
         Fault("status", times=99, status=status, when=lambda r: r.path.endswith(left[1].token))
     ]
     assert set(departures(shop, code=1)) <= expected - {(left[1].token, None)}
-    assert shop.output.error(STREAM)["failure_type"] == failure_type
+    assert shop.output.error(STREAM)["failure_type"] == f"{cause}_error"
     assert shop.output.states(STREAM) == []
     shop.sandbox.faults = []
     assert set(departures(shop)) == expected
