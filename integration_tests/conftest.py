@@ -105,7 +105,7 @@ class Connector:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            text=True,
+            errors="replace",
         )
 
     def run(self, *arguments: str, **files: Any) -> Output:
@@ -248,4 +248,5 @@ def connector(tmp_path: Path, sandbox: Sandbox, forks: ForkServer) -> Connector:
 @pytest.fixture
 def executable(tmp_path: Path, sandbox: Sandbox) -> Connector:
     """The real executable, to test start-up, signals, closed pipes and exit codes."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     return Connector(tmp_path, sandbox, None)

@@ -53,7 +53,8 @@ class Process:
     """A forked command, with those methods of subprocess.Popen that tests use."""
 
     def __init__(self, output: int, status: int) -> None:
-        self.stdout = open(output, encoding="utf-8")  # noqa: SIM115 (the tests close it)
+        # The tests close it. A signal can cut the last line within a character.
+        self.stdout = open(output, encoding="utf-8", errors="replace")  # noqa: SIM115
         self._status = open(status)  # noqa: SIM115
         self.pid = int(self._status.readline())
         self.returncode: int | None = None
