@@ -55,6 +55,7 @@ class AbandonedCarts:
 
     def __init__(self, api: Snipcart, config: Config) -> None:
         self.api = api
+        self.progress = "waiting for the first page"
         self._start = config.start
         self._fingerprint = config.fingerprint
         # Carts leave a user's time range as they age, so with such a range every scan is full.
@@ -78,8 +79,11 @@ class AbandonedCarts:
         since = (is_full and state.full_scan_cursor) or state.cursor
         threshold = max(sort_key(since), sort_key(self._start))
         began = sort_key(state.scan_began)
+        carts_read = 0
         unsaved_carts = unsaved_pages = 0
-        for page in chain([first], others):
+        for pages_read, page in enumerate(chain([first], others), start=1):
+            carts_read += len(page.carts)
+            self.progress = f"{pages_read:,} pages and {carts_read:,} carts read"
             dates = [cart.get(self.cursor_field) for cart in page.carts]
             # Carts without a date sort after all dates: they are emitted, but never the newest.
             keys = [sort_key(date) if date else "undated" for date in dates]

@@ -27,6 +27,7 @@ class CartStats:
 
     def __init__(self, api: Retargeting, config: Config) -> None:
         self.api = api
+        self.progress = "waiting for the first window"
         day = config.start[: len("2024-01-31")]
         self._start = to_epoch(f"{day}T00:00:00Z")
         self._window_days = config.window_days
@@ -63,6 +64,7 @@ class CartStats:
         for number, (window, counts) in enumerate(zip(pending, results, strict=True), start=1):
             date_to = from_epoch(window.last)
             record = {"date_from": from_epoch(window.first), "date_to": date_to}
+            self.progress = f"{number:,} of {len(pending):,} windows read"
             yield [{**record, "abandoned": counts.abandoned, "recovered": counts.recovered}]
             if number == len(pending):
                 yield self._state(date_to)

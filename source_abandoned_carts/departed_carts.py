@@ -42,6 +42,7 @@ class DepartedCarts:
 
     def __init__(self, api: Snipcart) -> None:
         self.api = api
+        self.progress = "waiting for the first page"
 
     def read(self, saved: Mapping[str, Any] | None) -> Items:
         """Yield a record for each departed cart, then one state.

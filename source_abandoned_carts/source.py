@@ -1,7 +1,7 @@
 """The source: check, discover and read the streams that the settings turn on."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
@@ -97,16 +97,30 @@ class SourceAbandonedCarts(Source):
         catalog: ConfiguredAirbyteCatalog,
         state: list[AirbyteStateMessage] | None = None,
     ) -> Iterable[AirbyteMessage]:
-        """Read the streams of the catalog, all at once."""
+        """Yield all messages as objects, for programs that embed the source."""
+        for message in self.read_pages(logger, config, catalog, state):
+            if isinstance(message, engine.RecordLines):
+                yield from message.messages()
+            else:
+                yield message
+
+    def read_pages(
+        self,
+        logger: logging.Logger,
+        config: Mapping[str, Any],
+        catalog: ConfiguredAirbyteCatalog,
+        state: list[AirbyteStateMessage] | None = None,
+    ) -> Iterator[engine.RecordLines | AirbyteMessage]:
+        """Read the streams of the catalog at the same time. A page of records is one text."""
         streams = {s.name: s for s in self._streams(logger, config, RetryPolicy())}
         states = ConnectorStateManager(state)
-        reads: dict[str, engine.Items] = {}
+        reads: list[tuple[engine.Stream, Mapping[str, Any] | None]] = []
         for configured in catalog.streams:
             name = configured.stream.name
             incremental = configured.sync_mode == SyncMode.incremental
             saved = states.get_stream_state(name, None) if incremental else None
-            reads[name] = streams[name].read(saved) if name in streams else _not_turned_on(name)
-        yield from engine.run(reads, states, logger)
+            reads.append((streams.get(name) or _NotTurnedOn(name), saved))
+        yield from engine.run(reads, logger)
 
     def _streams(
         self, logger: logging.Logger, config: Mapping[str, Any], policy: RetryPolicy
@@ -129,11 +143,19 @@ class SourceAbandonedCarts(Source):
         return streams
 
 
-def _not_turned_on(name: str) -> engine.Items:
-    """Raise when the engine reads this stream, so that the other streams still run."""
-    what_to_do = f"Set {_SETTINGS[name]}" if name in _SETTINGS else "Refresh the schema"
-    raise config_error(
-        f"The settings do not turn on the stream {name}. {what_to_do}, or remove the stream from "
-        "the connection."
-    )
-    yield  # makes this function a generator
+class _NotTurnedOn:
+    """A stream of the catalog that the settings do not turn on. Only this stream fails."""
+
+    progress = "not turned on"
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def read(self, saved: Mapping[str, Any] | None) -> engine.Items:
+        """Raise AirbyteTracedException (config_error)."""
+        setting = _SETTINGS.get(self.name)
+        what_to_do = f"Set {setting}" if setting else "Refresh the schema"
+        raise config_error(
+            f"The settings do not turn on the stream {self.name}. {what_to_do}, or remove the "
+            "stream from the connection."
+        )

@@ -10,7 +10,7 @@ from .helpers import SETTINGS
 
 
 @pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
+def run(monkeypatch, capfd, tmp_path):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the CDK sets its own
 
     def run(command, text):
@@ -18,7 +18,7 @@ def run(monkeypatch, capsys, tmp_path):
         path = tmp_path / "config.json"
         path.write_text(text)
         assert not commands.run(AirbyteEntrypoint.parse_args([command, "--config", str(path)]))
-        messages = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        messages = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
         return [message for message in messages if message["type"] != "LOG"]
 
     return run

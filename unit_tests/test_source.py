@@ -40,7 +40,7 @@ def test_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice):
     catalog = ConfiguredAirbyteCatalogSerializer.load(
         {"streams": [{"stream": stream, **sync} for stream in streams]}
     )
-    config = {**SETTINGS, "retargeting_rest_key": None}
+    config = {**SETTINGS, "snipcart_api_key": "sk-1", "retargeting_rest_key": None}
     messages = []
     with pytest.raises(AirbyteTracedException):
         messages.extend(SourceAbandonedCarts().read(LOGGER, config, catalog))
