@@ -61,6 +61,22 @@ class RecordLines:
     count: int
     lines: bytes
 
+    @classmethod
+    def of(cls, stream: str, page: list[dict[str, Any]]) -> "RecordLines":
+        """Raises AirbyteTracedException if a record cannot be written as JSON."""
+        emitted_at = time.time_ns() // 1_000_000  # Unix milliseconds
+        lines = []
+        try:
+            # The models of the CDK would cost as much as parsing the page, and leave out nulls.
+            for data in page:
+                record = {"stream": stream, "data": data, "emitted_at": emitted_at}
+                message = {"type": "RECORD", "record": record}
+                lines.append(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
+        except orjson.JSONEncodeError:
+            text = f"{stream} stopped because a record has more than 250 levels of nested values."
+            raise AirbyteTracedException(text, text, FailureType.system_error) from None
+        return cls(len(page), b"".join(lines))
+
     def messages(self) -> Iterator[AirbyteMessage]:
         """Yield the messages as objects, for programs that embed the source."""
         for line in self.lines.splitlines():
@@ -140,32 +156,12 @@ def _read(stream: Stream, saved: Mapping[str, Any] | None, queue: Queue[Any]) ->
             if isinstance(item, dict):
                 queue.put((stream.name, item))
             elif item:
-                queue.put((stream.name, _record_lines(stream.name, item)))
+                queue.put((stream.name, RecordLines.of(stream.name, item)))
     except AirbyteTracedException as error:
         end = error
     except Exception as error:
         end = unexpected_error(stream.name, error)
     queue.put((stream.name, end))
-
-
-def _record_lines(name: str, page: list[dict[str, Any]]) -> RecordLines:
-    emitted_at = time.time_ns() // 1_000_000  # Unix milliseconds
-    try:
-        # The models of the CDK would cost as much as parsing the page, and leave out nulls.
-        lines = [
-            orjson.dumps(
-                {
-                    "type": "RECORD",
-                    "record": {"stream": name, "data": data, "emitted_at": emitted_at},
-                },
-                option=orjson.OPT_APPEND_NEWLINE,
-            )
-            for data in page
-        ]
-    except orjson.JSONEncodeError:
-        message = f"{name} stopped because a record has more than 250 levels of nested values."
-        raise AirbyteTracedException(message, message, FailureType.system_error) from None
-    return RecordLines(len(page), b"".join(lines))
 
 
 def _state(name: str, state: dict[str, Any], records: int) -> AirbyteMessage:
