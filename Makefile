@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo picture sync probe test chaos image bench load lint format clean
+.PHONY: help demo picture sync probe test chaos image bench load lint format lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +8,15 @@ CONFIG ?= secrets/config.json
 # Not in pyproject.toml, because `airbyte-cdk connector test` would use them, too.
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
 	-W error -W "ignore:This class is experimental:DeprecationWarning" # raised by the CDK
-PACKAGE := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
+FILES := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
+# constraints.txt has the versions that CI installs. requirements.txt has those of the image, with hashes.
+LOCK := $(BIN)/uv pip compile setup.py --universal --quiet --custom-compile-command "make lock"
+# The image leaves out the CDK's dependencies for files, low-code and Google's secrets, which are three
+# quarters of its dependencies by size. This connector does not use them. A test reads without them.
+NOT_IN_IMAGE := pandas numpy tzlocal dateparser regex nltk joblib tqdm rapidfuzz unidecode boltons \
+	google-cloud-secret-manager google-api-core google-auth googleapis-common-protos \
+	grpc-google-iam-v1 grpcio grpcio-status proto-plus protobuf pyasn1 pyasn1-modules rich rich-click click \
+	pygments markdown-it-py mdurl wcmatch bracex python-ulid setuptools
 
 help:
 	@echo "make demo     sync a made-up shop twice into a database, and draw a picture"
@@ -24,6 +32,7 @@ help:
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
+	@echo "make lock     update all dependencies, or one: [PACKAGE=dlt]"
 	@echo "make clean    remove the files that the other commands created"
 	@echo
 	@echo "The commands use python3. To use another: make clean, then make demo PYTHON=python3.12"
@@ -66,6 +75,13 @@ format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Python 3.10 is the oldest version that the package supports, and 3.11 is the image's.
+lock: .venv/needed
+	$(LOCK) --python-version 3.10 --extra sync --extra tests --extra lint --no-annotate \
+		$(if $(PACKAGE),--upgrade-package "$(PACKAGE)",--upgrade) --output-file constraints.txt
+	$(LOCK) --python-version 3.11 --generate-hashes --annotation-style line --constraint constraints.txt \
+		$(addprefix --no-emit-package ,$(NOT_IN_IMAGE)) --output-file requirements.txt
+
 clean:
 	rm -rf .venv .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -r {} +
@@ -80,7 +96,7 @@ clean:
 	@$(INSTALL) --constraint constraints.txt ".[sync,tests,lint]"
 	@touch $@
 
-.venv/installed: .venv/needed $(PACKAGE)
+.venv/installed: .venv/needed $(FILES)
 	@rm -rf build
 	@$(INSTALL) --no-deps --reinstall-package source-abandoned-carts .
 	@touch $@

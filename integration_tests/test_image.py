@@ -138,8 +138,8 @@ run()
 )
 def test_connector_runs_without_the_packages_left_out(sandbox, secrets, config, code, kind):
     requirements = (ROOT / "requirements.txt").read_text()
-    left_out = re.findall("--no-emit-package ([a-z-]+)", requirements)
-    assert {"pandas", "numpy", "grpcio"} <= set(left_out)
+    left_out = re.findall("^# ([a-z0-9-]+)$", requirements, re.MULTILINE)
+    assert {"pandas", "numpy", "grpcio", "pyasn1"} <= set(left_out)
     files = ("--config", secrets / f"{config}.json", "--catalog", secrets / "catalog.json")
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED, json.dumps(left_out), "read", *files],
