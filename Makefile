@@ -5,9 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 CONFIG ?= secrets/config.json
+# The two warnings come from the CDK, and from its dependency backoff on Python 3.14.
 # Not in pyproject.toml, because `airbyte-cdk connector test` would use them, too.
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
-	-W error -W "ignore:This class is experimental:DeprecationWarning" # raised by the CDK
+	-W error -W "ignore:This class is experimental:DeprecationWarning" \
+	-W "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
 FILES := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
 # constraints.txt has the versions that CI installs. requirements.txt has those of the image, with hashes.
 LOCK := $(BIN)/uv pip compile setup.py --universal --quiet --custom-compile-command "make lock"
@@ -88,8 +90,8 @@ clean:
 
 # The dependencies are installed once. The package is installed again after each change to it.
 .venv/needed: setup.py constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 14) else \
-		"$(PYTHON) is Python " + sys.version.split()[0] + ". Use 3.10 to 3.13: make PYTHON=python3.12 …")'
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 15) else \
+		"$(PYTHON) is Python " + sys.version.split()[0] + ". Use 3.10 to 3.14: make PYTHON=python3.12 …")'
 	@echo "Installing into .venv, which takes less than a minute, once."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install --constraint constraints.txt uv
