@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo picture sync probe test chaos image bench load lint format lock clean
+.PHONY: help demo picture sync probe test chaos image bench load lint format lock newest clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,10 @@ PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
 	-W "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
 FILES := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
 # constraints.txt has the versions that CI installs. requirements.txt has those of the image, with hashes.
-LOCK := $(BIN)/uv pip compile setup.py --universal --quiet --custom-compile-command "make lock"
+# A version must have been on PyPI for a week, so that a compromised one is probably found before it is used.
+COOLDOWN ?= 7 days
+LOCK = $(BIN)/uv pip compile setup.py --universal --quiet --custom-compile-command "make lock" \
+	--exclude-newer "$(COOLDOWN)"
 # The image leaves out the CDK's dependencies for files, low-code and Google's secrets, which are three
 # quarters of its dependencies by size. This connector does not use them. A test reads without them.
 NOT_IN_IMAGE := pandas numpy tzlocal dateparser regex nltk joblib tqdm rapidfuzz unidecode boltons \
@@ -34,7 +37,8 @@ help:
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
-	@echo "make lock     update all dependencies, or one: [PACKAGE=dlt]"
+	@echo "make lock     update all dependencies, or one: [PACKAGE=dlt] [COOLDOWN='7 days']"
+	@echo "make newest   update all dependencies, and run all tests"
 	@echo "make clean    remove the files that the other commands created"
 	@echo
 	@echo "The commands use python3. To use another: make clean, then make demo PYTHON=python3.12"
@@ -73,6 +77,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/uvx --quiet --python $(BIN)/python --constraints constraints.txt zizmor --offline --quiet .
 
 format: .venv/installed
 	$(BIN)/ruff check --fix .
@@ -80,10 +85,13 @@ format: .venv/installed
 
 # Python 3.10 is the oldest version that the package supports, and 3.11 is the image's.
 lock: .venv/needed
-	$(LOCK) --python-version 3.10 --extra sync --extra tests --extra lint --no-annotate \
+	$(LOCK) --python-version 3.10 --all-extras --no-annotate \
 		$(if $(PACKAGE),--upgrade-package "$(PACKAGE)",--upgrade) --output-file constraints.txt
 	$(LOCK) --python-version 3.11 --generate-hashes --annotation-style line --constraint constraints.txt \
 		$(addprefix --no-emit-package ,$(NOT_IN_IMAGE)) --output-file requirements.txt
+
+newest: lock
+	$(MAKE) test
 
 clean:
 	rm -rf .venv .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
