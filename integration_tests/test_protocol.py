@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 import time
+from importlib.metadata import version
 
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
@@ -37,7 +38,7 @@ def test_check_succeeds_and_warns_of_a_misspelt_setting(sandbox, connector):
     assert "Snipcart and Retargeting" in output.status["message"]
     assert "snipcart_emial" in output.logs("WARN")[0]
     agents = {request.headers["user-agent"] for request in sandbox.requests}
-    assert agents == {"source-abandoned-carts/0.1.0"}
+    assert agents == {f"source-abandoned-carts/{version('source-abandoned-carts')}"}
 
 
 def test_discover_lists_the_streams_that_are_turned_on(sandbox, connector):

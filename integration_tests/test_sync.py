@@ -301,7 +301,7 @@ def test_refuses_a_database_of_an_earlier_version(sync, tmp_path):
         ("postgresql://owner:wrong-pass@127.0.0.1:{port}/postgres", (), "password authentication"),
         ("duckdb:////proc/carts.duckdb", (), "Cannot open file"),
         ("snowflake", (), "DESTINATION__SNOWFLAKE__CREDENTIALS__DATABASE"),
-        ("sqlalchemy", (), '-m pip install "dlt[sqlalchemy]"'),
+        ("sqlalchemy", (), '-m uv pip install "dlt[sqlalchemy]"'),
         ("nowhere", (), "TO=nowhere is not a dlt destination."),
         ("duckdb:///x", ("--streams", "x"), "no stream x. Choose from abandoned_carts, cart"),
         ("duckdb:///x", ("--config", "nowhere.json"), "nowhere.json cannot be used: No such file"),

@@ -21,7 +21,9 @@ def describe(error: BaseException, to: str) -> str:
     match error:
         case MissingDependencyException():
             needed = " ".join(f'"{name}"' for name in error.dependencies)
-            return f"TO={to} needs packages. Install them: {sys.executable} -m pip install {needed}"
+            return (
+                f"TO={to} needs packages. Install them: {sys.executable} -m uv pip install {needed}"
+            )
         case ConfigFieldMissingException():
             names = dict.fromkeys(re.findall(rf"\b(DESTINATION__{to.upper()}__\w+)\)", str(error)))
             return f"TO={to} is not configured. Set the environment variables {', '.join(names)}."
