@@ -11,13 +11,9 @@ import random
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any
-from urllib.parse import quote
-
-from airbyte_cdk.models import FailureType
 
 from .engine import Items
-from .responses import REPORT, ApiError
-from .snipcart import Page, Snipcart, normalize_dates
+from .snipcart import Page, Snipcart
 from .timestamps import from_epoch, sort_key, to_rfc3339
 from .windows import DAY
 
@@ -62,7 +58,7 @@ class DepartedCarts:
             # At random, so that carts in progress do not keep the others from their turn.
             requested = random.sample(requested, _MAX_REQUESTS)
         for token, last_seen_at in requested:
-            cart = self._cart(token)
+            cart = self.api.cart(token)
             if cart is not None and _is_in_progress(cart):
                 continue
             del missing[token]
@@ -70,20 +66,6 @@ class DepartedCarts:
             times = {"last_seen_at": last_seen_at, "noticed_at": began}
             yield [{"token": token, **times, "status": status, "cart": cart}]
         yield self._state(began, {**missing, **{token: began for _, token in listed}})
-
-    def _cart(self, token: str) -> dict[str, Any] | None:
-        """Return a cart by its token; None for HTTP status 404 and 410."""
-        try:
-            cart, _ = self.api.get(f"/carts/abandoned/{quote(token, safe='')}", {})
-        except ApiError as error:
-            if error.status in (404, 410):
-                return None
-            raise
-        if not isinstance(cart, dict):
-            message = f"Snipcart's response is not a cart. The API may have changed. {REPORT}"
-            raise ApiError(message, FailureType.system_error)
-        normalize_dates(cart)
-        return cart
 
     def _state(self, began: str, known: Known) -> dict[str, Any]:
         grouped: dict[str, list[str]] = {}

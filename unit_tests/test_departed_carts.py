@@ -4,14 +4,12 @@ import json
 from itertools import islice
 
 import pytest
-from airbyte_cdk.models import FailureType
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from source_abandoned_carts import departed_carts
 from source_abandoned_carts.departed_carts import DepartedCarts
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import Page
 from source_abandoned_carts.windows import DAY
 
@@ -33,13 +31,12 @@ class Shop:
         yield Page(carts[:3], "more", clock)
         yield Page(carts[3:], None, clock)
 
-    def get(self, path, params):
-        token = path.rpartition("/")[2]
+    def cart(self, token):
         assert self.carts[token] != LISTED or token in self.missed
         if self.carts[token] == GONE:
-            raise ApiError("Not found.", FailureType.system_error, 404)
+            return None
         status = "Processed" if self.carts[token] == FINISHED else "InProgress"
-        return {"token": token, "status": status}, None
+        return {"token": token, "status": status}
 
 
 def sync(shop: Shop, state, stop_after=None):
