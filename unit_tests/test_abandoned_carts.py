@@ -32,7 +32,8 @@ class FakeApi:
         for index in range(int(token or 0), len(self.dates)):
             carts = [{"modificationDate": date} for date in self.dates[index]]
             next_token = str(index + 1) if index + 1 < len(self.dates) else None
-            clock = Clock(self.now, self.now + self.seconds_per_page, self.is_service)
+            received_at = self.now + self.seconds_per_page
+            clock = Clock(self.now, received_at, self.is_service, self.now)
             yield Page(carts, next_token, clock)
             self.now += self.seconds_per_page
 

@@ -32,7 +32,7 @@ class FakeApi:
         if day == self.bad_day:
             raise ApiError("No.", FailureType.system_error)
         now = int(time.time()) + (self.ahead or 0)
-        return Counts(day, 0, Clock(now - 1, now + 1, self.ahead is not None))
+        return Counts(day, 0, Clock(now - 1, now + 1, self.ahead is not None, 0))
 
 
 @pytest.fixture

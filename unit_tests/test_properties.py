@@ -1,4 +1,4 @@
-"""Syncs of a shop that changes during the scan, with random examples.
+"""Syncs of shops that change, with random examples.
 
 `make test` runs the same examples each time. To run new and more examples:
 HYPOTHESIS_PROFILE=campaign .venv/bin/python -m pytest unit_tests/test_properties.py
@@ -16,12 +16,14 @@ from airbyte_cdk.models import FailureType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from source_abandoned_carts import abandoned_carts
+from source_abandoned_carts import abandoned_carts, departed_carts
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
+from source_abandoned_carts.departed_carts import DepartedCarts
 from source_abandoned_carts.http import Clock
 from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import TIME_RANGES, Page
 from source_abandoned_carts.timestamps import from_epoch, sort_key
+from source_abandoned_carts.windows import DAY
 
 from .helpers import make_config
 
@@ -131,7 +133,7 @@ class Shop:
             size = 8 if self.is_calm else self.random.randint(0, 8)
             rank = rest[size].rank if len(rest) > size else None
             next_token = None if rank is None else json.dumps([generation, rank])
-            clock = Clock(sent // 1_000, self.time // 1_000 + 1, self.sends_date)
+            clock = Clock(sent // 1_000, self.time // 1_000 + 1, self.sends_date, sent / 1_000)
             yield Page([dict(version.cart) for version in rest[:size]], next_token, clock)
             if rank is None:
                 return
@@ -216,3 +218,75 @@ def test_destination_becomes_equal_to_the_list(seed, syncs):
         modified = cart["modificationDate"]
         if modified is None or sort_key(modified) >= sort_key(config.start):
             assert destination.get(cart["token"]) == cart
+
+
+class ListOfTokens:
+    """A list on which all carts stay in progress, and Snipcart's API for it."""
+
+    def __init__(self):
+        self.now = 1_700_000_000
+        self.tokens = []
+        self.turns = []  # the tokens of all requests for single carts, by all syncs
+
+    def pages(self):
+        clock = Clock(self.now, self.now + 1, True, self.now)
+        yield Page([{"token": token} for token in self.tokens], None, clock)
+
+    def cart(self, token):
+        self.turns.append(token)
+        return {"token": token, "status": "InProgress"}
+
+
+def sync_departed(shop, state):
+    *records, state = DepartedCarts(shop).read(state)
+    assert records == []
+    return json.loads(json.dumps(state))
+
+
+def known_tokens(state):
+    return [token for tokens in state.get("known", {}).values() for token in tokens]
+
+
+listed_tokens = st.lists(st.text(min_size=1), max_size=30, unique=True).flatmap(
+    lambda tokens: st.lists(
+        st.tuples(st.sampled_from([60, DAY]), st.lists(st.sampled_from(tokens or ["a"])))
+    )
+)
+
+
+@mock.patch.multiple(departed_carts, _MAX_REQUESTS=3, _MAX_KNOWN=8)
+@given(listed_tokens)
+def test_missing_carts_are_requested_in_turns(syncs):
+    shop, state = ListOfTokens(), {}
+    for seconds, shop.tokens in syncs:
+        shop.now += seconds
+        missing = set(known_tokens(state)) - set(shop.tokens)
+        # A cart that was back on the list begins anew, and one that was left out is forgotten.
+        shop.turns = [token for token in shop.turns if token in missing]
+        earlier = len(shop.turns)
+        state = sync_departed(shop, state)
+        assert len(shop.turns) - earlier == min(3, len(missing))
+        for number, token in enumerate(shop.turns[earlier:], start=earlier):
+            before = shop.turns[:number]
+            if token in before:  # all others were requested since then
+                last = number - before[::-1].index(token)
+                assert missing - {token} <= set(before[last:])
+        known = known_tokens(state)
+        assert len(known) == len(set(known)) == min(8, len(missing | set(shop.tokens)))
+
+
+@mock.patch.multiple(departed_carts, _MAX_STATE=100)
+@given(listed_tokens)
+def test_state_holds_as_many_known_carts_as_fit(syncs):
+    shop, state = ListOfTokens(), {}
+    for seconds, shop.tokens in syncs:
+        shop.now += seconds
+        candidates = {*known_tokens(state), *shop.tokens}
+        state = sync_departed(shop, state)
+        size = len(json.dumps(state, ensure_ascii=False).encode())
+        assert size < 180  # the limit, and the other keys
+        left_out = candidates - set(known_tokens(state))
+        days = [time[:10] for time in state["known"]]
+        assert not left_out or len(days) == len(set(days))
+        for token in left_out:
+            assert size + len(json.dumps(token, ensure_ascii=False).encode()) > 100
