@@ -8,6 +8,7 @@ import json
 import os
 import random
 from functools import lru_cache
+from itertools import islice
 from types import SimpleNamespace
 from typing import NamedTuple
 from unittest import mock
@@ -16,13 +17,15 @@ from airbyte_cdk.models import FailureType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from source_abandoned_carts import abandoned_carts, departed_carts
+from source_abandoned_carts import abandoned_carts, cart_stats, departed_carts
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
+from source_abandoned_carts.cart_stats import CartStats
 from source_abandoned_carts.departed_carts import DepartedCarts
 from source_abandoned_carts.http import Clock
 from source_abandoned_carts.responses import ApiError
+from source_abandoned_carts.retargeting import Counts
 from source_abandoned_carts.snipcart import TIME_RANGES, Page
-from source_abandoned_carts.timestamps import from_epoch, sort_key
+from source_abandoned_carts.timestamps import from_epoch, sort_key, to_epoch
 from source_abandoned_carts.windows import DAY
 
 from .helpers import make_config
@@ -42,6 +45,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 HOUR = 3_600_000  # milliseconds
 MONTH = 28 * 24 * HOUR
+FIRST_DAY = to_epoch("2024-01-01T00:00:00Z")
 make_config = lru_cache(make_config)
 
 
@@ -290,3 +294,36 @@ def test_state_holds_as_many_known_carts_as_fit(syncs):
         assert not left_out or len(days) == len(set(days))
         for token in left_out:
             assert size + len(json.dumps(token, ensure_ascii=False).encode()) > 100
+
+
+stats_syncs = st.lists(
+    st.tuples(
+        st.sampled_from([(2, 1), (1, 1), (1, 2)]),  # days per window, day of the start
+        st.none() | st.integers(1, 12),  # the number of records and states before it is stopped
+        st.integers(0, 9),  # days since the last sync
+        st.integers(0, 9),  # days of lookback
+    )
+)
+
+
+@mock.patch.multiple(cart_stats, _WINDOWS_AT_ONCE=1)  # to start fewer threads
+@settings(max_examples=3 * settings.default.max_examples)
+@given(stats_syncs)
+def test_rows_of_cart_stats_become_those_of_the_last_settings(syncs):
+    state, rows, now = {}, {}, FIRST_DAY + 8 * DAY + 5
+    for (days, start), stop_after, days_passed, lookback in [*syncs, ((2, 1), None, 0, 0)]:
+        now += days_passed * DAY
+        clock = Clock(now, now + 1, True, 0)
+        api = SimpleNamespace(counts=lambda window, clock=clock: Counts(window.last, 0, clock))
+        config = make_config(
+            start_date=f"2024-01-0{start}",
+            retargeting_window_days=days,
+            retargeting_lookback_days=lookback,
+        )
+        for item in islice(CartStats(api, config).read(state), stop_after):
+            if isinstance(item, dict):
+                state = item
+            else:
+                rows |= {row["date_from"]: row["abandoned"] for row in item}
+    for first in range(FIRST_DAY, now, 2 * DAY):
+        assert rows[from_epoch(first)] == min(first + 2 * DAY - 1, now)
