@@ -120,6 +120,26 @@ def test_next_sync_emits_carts_modified_during_the_scan(shop):
     assert sandbox.carts[2].token in tokens(shop.sync())
 
 
+@pytest.mark.parametrize("has_later_dates", [True, False])
+def test_scan_without_a_date_in_the_first_response(shop, has_later_dates):
+    """The local clock is five hours ahead of the service, and a cart is dated in between."""
+    sandbox = shop.sandbox
+    sandbox.clock_offset = -5 * 3600
+    future = sandbox.now() + timedelta(hours=4)
+    sandbox.carts[0].touch(future)
+
+    def send_date(request: Any) -> None:
+        sandbox.sends_date = has_later_dates and "continuationToken" in request.query
+
+    sandbox.before = send_date
+    shop.sync()
+    cursor = instant(shop.state["modificationDate"])
+    assert (cursor < sandbox.now() - timedelta(hours=1)) == has_later_dates
+    assert any("no Date header" in text for text in shop.output.logs("WARN")) != has_later_dates
+    sandbox.carts[1].touch(sandbox.now())
+    assert (sandbox.carts[1].token in tokens(shop.sync())) == has_later_dates
+
+
 @pytest.mark.parametrize("is_token_known", [True, False])
 def test_resumes_after_kill_or_starts_over(shop, sandbox, is_token_known):
     sandbox.carts, sandbox.largest_page = make_carts(1500), 50

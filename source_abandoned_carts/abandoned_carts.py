@@ -78,7 +78,7 @@ class AbandonedCarts:
         is_full = time_range is None
         since = (is_full and state.full_scan_cursor) or state.cursor
         threshold = max(sort_key(since), sort_key(self._start))
-        began = sort_key(state.scan_began)
+        scan = _Scan(first.clock, state.scan_began, state.scan_newest)
         carts_read = 0
         unsaved_carts = unsaved_pages = 0
         for pages_read, page in enumerate(chain([first], others), start=1):
@@ -88,8 +88,9 @@ class AbandonedCarts:
             # Carts without a date sort after all dates: they are emitted, but never the newest.
             keys = [sort_key(date) if date else "undated" for date in dates]
             yield [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
-            newest = max([state.scan_newest, *(f"{key[:19]}Z" for key in keys if key <= began)])
-            state = replace(state, scan_newest=newest, scan_token=page.next_token or "")
+            scan.add(keys, page.clock)
+            reached = {"scan_began": scan.began, "scan_newest": scan.newest}
+            state = replace(state, **reached, scan_token=page.next_token or "")
             unsaved_carts += len(page.carts)
             unsaved_pages += 1
             is_due = unsaved_carts > _CARTS_BETWEEN_STATES or unsaved_pages == _PAGES_BETWEEN_STATES
@@ -97,7 +98,12 @@ class AbandonedCarts:
             if is_due and page.next_token and is_full and saved is not None:
                 yield self._write(state)
                 unsaved_carts = unsaved_pages = 0
-        yield self._write(self._finished(state, page.clock, is_full))
+        if not scan.is_service:
+            logger.warning(
+                "Snipcart's responses have no Date header. The clock of this machine decides which "
+                "carts the next sync emits again, so keep it correct."
+            )
+        yield self._write(self._finished(state, scan, page.clock, is_full))
 
     def _begin(self, state: State) -> tuple[State, str | None, Page, Iterator[Page]]:
         """Resume or start a scan. Return state, time range (None: all), first page and others."""
@@ -121,8 +127,7 @@ class AbandonedCarts:
             time_range = needed
             pages = self.api.pages(time_range=time_range)
             first = next(pages)
-        state = replace(state, scan_began=from_epoch(first.clock.sent_at), scan_newest="")
-        return state, time_range, first, pages
+        return replace(state, scan_began="", scan_newest=""), time_range, first, pages
 
     def _time_range(self, state: State, clock: Clock) -> str | None:
         """Return the shortest time range that covers what changed; None for the whole list."""
@@ -134,19 +139,18 @@ class AbandonedCarts:
         seconds = clock.received_at - max(to_epoch(state.cursor), full_scan - _LISTING_DELAY)
         return next((name for name, length in TIME_RANGES.items() if seconds <= length), None)
 
-    def _finished(self, state: State, clock: Clock, is_full: bool) -> State:
-        """Return the state after a scan; `clock` is that of its last page.
+    def _finished(self, state: State, scan: "_Scan", last: Clock, is_full: bool) -> State:
+        """Return the state after a scan; `last` is the clock of its last page.
 
         The cursor precedes what the scan may have missed: changes during it, and carts listed late.
         """
         cursor = state.cursor
         if state.scan_newest:
-            duration = max(0, clock.received_at - to_epoch(state.scan_began))
-            reached = max(0, to_epoch(state.scan_newest) - _LISTING_DELAY - duration)
+            reached = max(0, to_epoch(state.scan_newest) - _LISTING_DELAY - scan.duration(last))
             cursor = max(cursor, from_epoch(reached), key=sort_key)
         if not is_full:
             return State(cursor, state.full_scan_began, state.full_scan_cursor)
-        can_narrow = cursor and self._full_scan_seconds and clock.is_service
+        can_narrow = cursor and self._full_scan_seconds and scan.is_service
         return State(cursor, state.scan_began, cursor) if can_narrow else State(cursor)
 
     def _write(self, state: State) -> dict[str, Any]:
@@ -174,3 +178,49 @@ class AbandonedCarts:
         if dates.pop("start") != self._start:
             dates.pop("full_scan_began", None)  # the next scan is a full one
         return State(**dates, scan_token=token if isinstance(token, str) else "")
+
+
+class _Scan:
+    """When a scan began, and the newest modification date up to then.
+
+    The first response with a Date header tells by the service's clock when the scan began. Until
+    then the local clock is used, and all dates are kept to find the newest one again.
+
+    `began` and `newest` are those of the scan that this one resumes, or empty for a new scan.
+    """
+
+    def __init__(self, first: Clock, began: str, newest: str) -> None:
+        self._first = first
+        self._resumed = began
+        self._undecided: list[str] = []
+        self.newest = newest
+        self._set_clock(first)
+
+    @property
+    def is_service(self) -> bool:
+        return self._clock.is_service
+
+    def add(self, dates: list[str], clock: Clock) -> None:
+        """Add the dates of a page, as sort keys, and the clock of its response."""
+        if not self.is_service:
+            self._undecided += dates
+            if clock.is_service:
+                self._set_clock(clock)
+                dates, self._undecided = self._undecided, []
+        began = sort_key(self.began)
+        self.newest = max([self.newest, *(f"{date[:19]}Z" for date in dates if date <= began)])
+
+    def duration(self, last: Clock) -> int:
+        """Return the seconds until the response of the last page, those of a pause included."""
+        began = min(to_epoch(self.began), self._clock.time_of(self._first))
+        return self._clock.time_of(last) + last.received_at - last.sent_at - began
+
+    def _set_clock(self, clock: Clock) -> None:
+        self._clock = clock
+        self.began = from_epoch(clock.time_of(self._first))
+        if self._resumed:
+            # A beginning after this response came from a local clock that was ahead.
+            times = [self._resumed, self.began] if clock.is_service else [self._resumed]
+            self.began = min(times, key=sort_key)
+        if self.newest and sort_key(self.newest) > sort_key(self.began):
+            self.newest = ""

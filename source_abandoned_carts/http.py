@@ -41,11 +41,17 @@ class Clock(NamedTuple):
     """Unix seconds when a request was sent (rounded down) and its response came (rounded up).
 
     With `is_service`, they come from the response's Date header, else from the local clock.
+    `monotonic` is when the request was sent, in seconds of the local monotonic clock.
     """
 
     sent_at: int
     received_at: int
     is_service: bool
+    monotonic: float
+
+    def time_of(self, other: "Clock") -> int:
+        """Return when another request was sent, by the clock that this response came from."""
+        return max(0, int(self.sent_at + other.monotonic - self.monotonic))
 
 
 class Client(Service):
@@ -108,7 +114,7 @@ class Client(Service):
             date = http_date(response.headers.get("Date"))
             now = time.time() if date is None else date
             sent_at = max(0, now - (time.monotonic() - started))
-            clock = Clock(int(sent_at), int(now) + 1, is_service=date is not None)
+            clock = Clock(int(sent_at), int(now) + 1, date is not None, started)
             return parse(self, response.status_code, response.headers, body), clock
         raise ApiError(f"{self.name} {failure}.", FailureType.transient_error)
 

@@ -1,8 +1,12 @@
-"""Snipcart's API. Its documentation: "API: abandoned carts", GET /carts/abandoned."""
+"""Snipcart's API. Its documentation: "API: abandoned carts".
+
+It has two requests: GET /carts/abandoned for the list, and GET /carts/abandoned/{token} for a cart.
+"""
 
 import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from airbyte_cdk.models import FailureType
 from requests.auth import HTTPBasicAuth
@@ -93,6 +97,23 @@ class Snipcart(Client):
             seen.add(token)
             if len(page.carts) >= limits[step] and limits[step] < limits[-1]:
                 step += 1
+
+    def cart(self, token: str) -> dict[str, Any] | None:
+        """Return a cart with normalized dates; None if Snipcart no longer has it. Raises ApiError.
+
+        Unlike the list, this request also returns carts that were completed.
+        """
+        try:
+            cart, _ = self.get(f"/carts/abandoned/{quote(token, safe='')}", {})
+        except ApiError as error:
+            if error.status in (404, 410):
+                return None
+            raise
+        if not isinstance(cart, dict):
+            message = f"Snipcart's response is not a cart. The API may have changed. {REPORT}"
+            raise ApiError(message, FailureType.system_error)
+        normalize_dates(cart)
+        return cart
 
     def _page(self, token: str | None, time_range: str | None, limit: int) -> Page:
         params = {"limit": str(limit), **self._filters}  # a token might not include the filters

@@ -82,9 +82,9 @@ def test_waits_for_retry_after_up_to_ten_minutes(requests_mock, waits):
 @pytest.mark.parametrize(
     ("headers", "clock"),
     [
-        (DATE_HEADER, Clock(MIDNIGHT - 4, MIDNIGHT + 1, is_service=True)),
-        ({}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, is_service=False)),
-        ({"Date": "today"}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, is_service=False)),
+        (DATE_HEADER, Clock(MIDNIGHT - 4, MIDNIGHT + 1, True, 100)),
+        ({}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, False, 100)),
+        ({"Date": "today"}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, False, 100)),
     ],
 )
 def test_returns_the_service_time_or_the_local_time(requests_mock, monkeypatch, headers, clock):

@@ -162,3 +162,25 @@ def test_keeps_a_fixed_page_size(requests_mock):
     limits = serve(requests_mock, 100, lambda limit, _: limit)
     pages(snipcart_page_size=20)
     assert limits == [20] * 5
+
+
+def cart(token):
+    return Snipcart(make_config(), RetryPolicy()).cart(token)
+
+
+def test_returns_a_cart_by_its_token(requests_mock):
+    requests_mock.get(f"{URL}/a%2Fb%3F", json={"completionDate": "2024-01-01", "other": [None]})
+    assert cart("a/b?") == {"completionDate": "2024-01-01T00:00:00Z", "other": [None]}
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_returns_none_for_a_cart_that_is_gone(requests_mock, status):
+    requests_mock.get(f"{URL}/a", status_code=status, json={})
+    assert cart("a") is None
+
+
+def test_response_that_is_not_a_cart_is_an_error(requests_mock):
+    requests_mock.get(f"{URL}/a", json=[{"token": "a"}])
+    with pytest.raises(ApiError, match="is not a cart") as raised:
+        cart("a")
+    assert raised.value.failure_type == FailureType.system_error
