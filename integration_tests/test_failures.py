@@ -14,7 +14,7 @@ WRONG_KEY = {"status": "error", "message": "Incorrect rest key!"}
 
 def assert_waits(waits: list[float], expected: list[float]) -> None:
     for wait, seconds in zip(sorted(waits), expected, strict=True):
-        assert seconds <= wait <= seconds * 1.25
+        assert seconds * 0.99 <= wait <= seconds * 1.25  # a shared wait began a moment ago
 
 
 def test_retries_transient_failures(sandbox, connector):

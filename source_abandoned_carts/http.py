@@ -18,6 +18,7 @@ import urllib3
 from airbyte_cdk.models import FailureType
 from requests.auth import AuthBase
 
+from . import throttle
 from .responses import ApiError, Service, config_error, http_date, parse
 
 logger = logging.getLogger("airbyte.http")
@@ -57,6 +58,7 @@ class Client(Service):
     def __init__(self, secret: str, policy: RetryPolicy, auth: AuthBase | None = None) -> None:
         self.secret = secret
         self._policy = policy
+        self._throttle = throttle.Throttle()
         self._base_url = base_url(self.url_variable, self.default_url)
         self._session = _Session()
         self._session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
@@ -72,23 +74,41 @@ class Client(Service):
 
         Retries transient errors with backoff, or only HTTP 429 if `only_rate_limits` is set.
         """
-        attempt = 0
+        attempts = 0
+        answered: int | None = None  # by the service, until this request's last HTTP 429
         while True:
-            attempt += 1
-            try:
-                return self._send(path, params)
-            except ApiError as error:
-                is_transient = error.failure_type == FailureType.transient_error
-                if not is_transient or (only_rate_limits and error.status != 429):
-                    raise
-                if attempt == self._policy.attempts:
-                    error.message = f"{error.message} {attempt} attempts failed. Try again later."
-                    raise
-                seconds = 2 ** (attempt - 1) * random.uniform(1, 1.25)  # with jitter
-                if error.wait is not None:
-                    seconds = min(error.wait, self._policy.max_retry_after)
-                logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
+            while seconds := self._throttle.delay(throttle.now()):
                 time.sleep(seconds)
+            sent_at = throttle.now()
+            try:
+                result = self._send(path, params)
+            except ApiError as error:
+                is_limited = error.status == 429
+                if error.failure_type != FailureType.transient_error:
+                    self._throttle.succeed()
+                    raise
+                if only_rate_limits and not is_limited:
+                    raise
+                # A slow service is not a broken one: this request waits while others are answered.
+                progresses = is_limited and answered not in (None, self._throttle.answered)
+                attempts += not progresses
+                if attempts == self._policy.attempts:
+                    error.message = f"{error.message} {attempts} attempts failed. Try again later."
+                    raise
+                backoff = 1 if progresses else 2 ** (attempts - 1)
+                seconds = max(
+                    backoff * random.uniform(1, 1.25),  # with jitter
+                    min(error.wait or 0, self._policy.max_retry_after),
+                )
+                logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
+                if is_limited:
+                    answered = self._throttle.answered
+                    self._throttle.pause(sent_at, throttle.now(), seconds)
+                else:
+                    time.sleep(seconds)
+            else:
+                self._throttle.succeed()
+                return result
 
     def _send(self, path: str, params: Mapping[str, str]) -> tuple[Any, Clock]:
         started = time.monotonic()

@@ -118,12 +118,14 @@ class SourceAbandonedCarts(Source):
                 logger.warning(f"The connector ignores the setting {name}. Check its spelling.")
         settings = read_config(config, spec)
         streams: list[Stream] = []
+        # Streams of one service share its client, and so the wait after HTTP 429.
+        snipcart = Snipcart(settings, policy)
         if settings.snipcart_api_key:
-            streams.append(AbandonedCarts(Snipcart(settings, policy), settings))
+            streams.append(AbandonedCarts(snipcart, settings))
         if settings.retargeting_rest_key:
             streams.append(CartStats(Retargeting(settings, policy), settings))
         if settings.snipcart_api_key and settings.departed_carts:
-            streams.append(DepartedCarts(Snipcart(settings, policy)))
+            streams.append(DepartedCarts(snipcart))
         # The CDK removes these texts from each log line in this order, the longest first.
         update_secrets(encodings(*(stream.api.secret for stream in streams)))
         return streams

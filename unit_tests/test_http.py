@@ -10,6 +10,7 @@ import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from source_abandoned_carts import throttle
 from source_abandoned_carts.http import USER_AGENT, Clock, RetryPolicy, base_url
 from source_abandoned_carts.responses import ApiError
 
@@ -18,13 +19,6 @@ from .helpers import Shop
 URL = Shop.default_url
 DATE_HEADER = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 MIDNIGHT = 1767225600  # the same date in Unix seconds
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    return slept
 
 
 def get(only_rate_limits=False, **policy):
@@ -71,12 +65,22 @@ def test_retries_only_transient_errors(requests_mock, waits, status, only_rate_l
     assert (requests_mock.call_count, len(waits)) == (calls, calls - 1)
 
 
-def test_waits_for_retry_after_up_to_ten_minutes(requests_mock, waits):
-    for seconds in ("0", "599", "9999"):
-        limit = {"status_code": 429, "headers": {"Retry-After": seconds}}
+@pytest.mark.parametrize("status", [429, 503])
+def test_waits_for_retry_after_up_to_ten_minutes(requests_mock, waits, status):
+    for seconds in ("599", "9999"):
+        limit = {"status_code": status, "headers": {"Retry-After": seconds}}
         requests_mock.get(f"{URL}/x", [limit, {"json": 1}])
         get()
-    assert waits == [0, 599, 600]
+    assert waits == [599, 600]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_short_retry_after_does_not_shorten_the_backoff(requests_mock, waits, status):
+    requests_mock.get(f"{URL}/x", status_code=status, headers={"Retry-After": "0"})
+    with pytest.raises(ApiError):
+        get()
+    for wait, seconds in zip(waits, (1, 2, 4, 8, 16), strict=True):
+        assert seconds <= wait <= seconds * 1.25
 
 
 @pytest.mark.parametrize(
@@ -89,6 +93,7 @@ def test_waits_for_retry_after_up_to_ten_minutes(requests_mock, waits):
 )
 def test_returns_the_service_time_or_the_local_time(requests_mock, monkeypatch, headers, clock):
     ticks = iter([100.0])
+    monkeypatch.setattr(throttle, "now", lambda: 0)
     monkeypatch.setattr(time, "monotonic", lambda: next(ticks, 103.5))
     monkeypatch.setattr(time, "time", lambda: MIDNIGHT + 100.7)
     requests_mock.get(f"{URL}/x", text="1", headers=headers)

@@ -150,8 +150,7 @@ def test_adapts_the_page_size(
     ("status", "limits"),
     [("401", [100]), ("403", [100]), ("429", [100] * 6), ("500", [100] + [50] * 6)],
 )
-def test_falls_back_or_retries_by_the_status(requests_mock, monkeypatch, status, limits):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+def test_falls_back_or_retries_by_the_status(requests_mock, waits, status, limits):
     requested = serve(requests_mock, 1_000, lambda limit, start: limit if start == 0 else status)
     with pytest.raises(ApiError):
         pages()
