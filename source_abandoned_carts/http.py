@@ -9,7 +9,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import urllib3
 from airbyte_cdk.models import FailureType
 from requests.auth import AuthBase
 
-from . import throttle
+from . import connection_errors, throttle
 from .responses import ApiError, Service, config_error, http_date, parse
 
 logger = logging.getLogger("airbyte.http")
@@ -74,14 +74,15 @@ class Client(Service):
 
         Retries transient errors with backoff, or only HTTP 429 if `only_rate_limits` is set.
         """
-        attempts = 0
+        sent = attempts = 0
         answered: int | None = None  # by the service, until this request's last HTTP 429
         while True:
             while seconds := self._throttle.delay(throttle.now()):
                 time.sleep(seconds)
             sent_at = throttle.now()
+            sent += 1
             try:
-                result = self._send(path, params)
+                result = self._send(path, params, sent)
             except ApiError as error:
                 is_limited = error.status == 429
                 if error.failure_type != FailureType.transient_error:
@@ -110,27 +111,45 @@ class Client(Service):
                 self._throttle.succeed()
                 return result
 
-    def _send(self, path: str, params: Mapping[str, str]) -> tuple[Any, Clock]:
+    def describe(self, path: str, params: Mapping[str, str]) -> str:
+        """Describe a request for --debug, without credentials and customers' data."""
+        return path
+
+    def _send(self, path: str, params: Mapping[str, str], attempt: int) -> tuple[Any, Clock]:
         started = time.monotonic()
         url, timeout = self._base_url + path, (self._policy.connect, self._policy.read)
+        status, body = "no response", bytearray()
         try:
             with self._session.get(
                 url, params=params, timeout=timeout, allow_redirects=False, stream=True
             ) as response:
-                body = _read_body(response, started + self._policy.body)
+                status = str(response.status_code)
+                for piece in _pieces(response, started + self._policy.body):
+                    body += piece
+                    if len(body) > _MAX_BODY:
+                        message = f"{self.name} sent a response above 64 MB. {self.if_too_large}"
+                        raise ApiError(message, FailureType.system_error)
         except (requests.Timeout, urllib3.exceptions.TimeoutError):
-            failure = "did not respond in time"
+            failure = f"{self.name} did not respond in time."
+            raise ApiError(failure, FailureType.transient_error) from None
         except urllib3.exceptions.HTTPError:
-            failure = "sent an incomplete, damaged or too large response"
+            failure = f"{self.name} sent an incomplete or damaged response."
+            raise ApiError(failure, FailureType.transient_error) from None
         except OSError as error:  # includes requests' exceptions
-            failure = f"could not be reached{_reason(error)}"
-        else:
-            date = http_date(response.headers.get("Date"))
-            now = time.time() if date is None else date
-            sent_at = max(0, now - (time.monotonic() - started))
-            clock = Clock(int(sent_at), int(now) + 1, is_service=date is not None)
-            return parse(self, response.status_code, response.headers, body), clock
-        raise ApiError(f"{self.name} {failure}.", FailureType.transient_error)
+            raise connection_errors.explain(self.name, error) from None
+        finally:
+            duration = time.monotonic() - started
+            if logger.isEnabledFor(logging.DEBUG):
+                # As INFO: the CDK's formatter writes DEBUG lines that are no protocol messages.
+                logger.info(
+                    f"{self.name} {self.describe(path, params)}, attempt {attempt}: {status}, "
+                    f"{len(body):,} bytes, {duration * 1000:,.0f} ms"
+                )
+        date = http_date(response.headers.get("Date"))
+        now = time.time() if date is None else date
+        sent_at = max(0, now - duration)
+        clock = Clock(int(sent_at), int(now) + 1, is_service=date is not None)
+        return parse(self, response.status_code, response.headers, bytes(body)), clock
 
 
 class _Session(requests.Session):
@@ -160,20 +179,9 @@ def base_url(variable: str, default: str) -> str:
     return url.url.rstrip("/")
 
 
-def _read_body(response: requests.Response, deadline: float) -> bytes:
-    """Read a body piece by piece to enforce the deadline: a socket's timeout is per piece."""
-    body = bytearray()
+def _pieces(response: requests.Response, deadline: float) -> Iterator[bytes]:
+    """Yield a body piece by piece to enforce the deadline: a socket's timeout is per piece."""
     while piece := response.raw.read1(2**16, decode_content=True):
-        body += piece
-        if len(body) > _MAX_BODY:
-            raise urllib3.exceptions.HTTPError
+        yield piece
         if time.monotonic() > deadline:
             raise requests.Timeout
-    return bytes(body)
-
-
-def _reason(error: BaseException | None) -> str:
-    """Return the operating system's reason in brackets, or "": other error texts quote the URL."""
-    while error and not (isinstance(error, OSError) and error.strerror):
-        error = error.__context__
-    return f" ({error.strerror})" if isinstance(error, OSError) else ""

@@ -116,7 +116,7 @@ def error_of_body(monkeypatch, start, pieces=(), **policy):
         threading.Thread(target=respond, daemon=True).start()
         monkeypatch.setenv("SHOP_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
         with pytest.raises(ApiError) as raised:
-            get(attempts=1, **policy)
+            get(**{"attempts": 1, **policy})
     is_over.set()
     return raised.value
 
@@ -136,14 +136,20 @@ def test_dripping_or_silent_body_ends_at_the_deadline(monkeypatch, piece):
         b"Content-Length: 9\r\n\r\n[1",
         b"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n",
         b"Content-Encoding: gzip\r\n\r\n[]",
-        b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * (64 * 2**20 + 1)),
     ],
-    ids=["truncated", "truncated chunks", "damaged", "too large"],
+    ids=["truncated", "truncated chunks", "damaged"],
 )
-def test_broken_or_too_large_body_is_transient(monkeypatch, response):
+def test_broken_body_is_transient(monkeypatch, response):
     error = error_of_body(monkeypatch, response)
-    assert "incomplete, damaged or too large" in error.message
+    assert "Shop sent an incomplete or damaged response." in error.message
     assert error.failure_type == FailureType.transient_error
+
+
+def test_too_large_body_is_not_retried(monkeypatch):
+    body = gzip.compress(b" " * (64 * 2**20 + 1))
+    error = error_of_body(monkeypatch, b"Content-Encoding: gzip\r\n\r\n" + body)
+    assert error.message.startswith("Shop sent a response above 64 MB. Report this")
+    assert error.failure_type == FailureType.system_error
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ class LimitedShop(Shop):
         self.accepted: list[float] = []
         self.times: list[float] = []
 
-    def _send(self, path, params):
+    def _send(self, path, params, attempt):
         now = self.clock.now
         self.times.append(now)
         recent = sum(now - at < self.seconds for at in self.accepted)
