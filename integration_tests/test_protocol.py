@@ -35,7 +35,7 @@ def test_check_succeeds_and_warns_of_a_misspelt_setting(sandbox, connector):
     output = connector.run("check", config={**sandbox.config, "snipcart_emial": "a@b.example"})
     assert (output.code, output.status["status"]) == (0, "SUCCEEDED")
     assert "Snipcart and Retargeting" in output.status["message"]
-    assert "snipcart_emial" in output.logs("WARN")[0]
+    assert "snipcart_emial. Did you mean snipcart_email?" in output.logs("WARN")[0]
     agents = {request.headers["user-agent"] for request in sandbox.requests}
     assert agents == {"source-abandoned-carts/0.1.0"}
 
