@@ -78,12 +78,14 @@ class AbandonedCarts:
         since = (is_full and state.full_scan_cursor) or state.cursor
         threshold = max(sort_key(since), sort_key(self._start))
         began = sort_key(state.scan_began)
-        unsaved_carts = unsaved_pages = 0
+        unsaved_carts = unsaved_pages = without_token = 0
         for page in chain([first], others):
             dates = [cart.get(self.cursor_field) for cart in page.carts]
             # Carts without a date sort after all dates: they are emitted, but never the newest.
             keys = [sort_key(date) if date else "undated" for date in dates]
-            yield [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
+            emitted = [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
+            without_token += sum(not cart.get(self.primary_key) for cart in emitted)
+            yield emitted
             newest = max([state.scan_newest, *(f"{key[:19]}Z" for key in keys if key <= began)])
             state = replace(state, scan_newest=newest, scan_token=page.next_token or "")
             unsaved_carts += len(page.carts)
@@ -93,6 +95,12 @@ class AbandonedCarts:
             if is_due and page.next_token and is_full and saved is not None:
                 yield self._write(state)
                 unsaved_carts = unsaved_pages = 0
+        if without_token:
+            logger.warning(
+                f"{without_token:,} of the emitted carts have no token, which is the primary key. "
+                "A destination that deduplicates keeps only one of them. Others add them again at "
+                "each sync that emits them."
+            )
         yield self._write(self._finished(state, page.clock, is_full))
 
     def _begin(self, state: State) -> tuple[State, str | None, Page, Iterator[Page]]:
@@ -161,7 +169,7 @@ class AbandonedCarts:
         token = values.pop("scan_token", None)
         values |= {"cursor": saved[self.cursor_field], "start": saved.get("start", self._start)}
         dates = {key: date for key, value in values.items() if (date := to_rfc3339(value))}
-        is_valid = len(dates) == len(values) and dates["start"] <= self._start
+        is_valid = len(dates) == len(values) and sort_key(dates["start"]) <= sort_key(self._start)
         if not is_valid or saved.get("filters", self._fingerprint) != self._fingerprint:
             logger.warning(
                 f"The saved state of {self.name} does not match the settings. All carts are read."
