@@ -104,6 +104,19 @@ def test_failure_does_not_wait_for_other_requests(sandbox, connector):
     assert len(output.waits) < 20  # the seven other requests would sleep 35 times
 
 
+def test_certificates_that_cannot_be_read_fail_at_once_and_say_what_to_do(sandbox, connector):
+    address = sandbox.environment["SNIPCART_API_URL"].replace(
+        "http://127.0.0.1", "https://localhost"
+    )
+    connector.environment |= {"SNIPCART_API_URL": address, "REQUESTS_CA_BUNDLE": "/nowhere"}
+    status = connector.run("check", config=sandbox.config).status
+    assert status["message"].startswith("Snipcart could not be reached: the file of trusted")
+    output = connector.read(sandbox.config, CARTS)
+    assert output.error(CARTS)["failure_type"] == "system_error"
+    assert "REQUESTS_CA_BUNDLE" in output.error(CARTS)["message"]
+    assert output.waits == []
+
+
 def test_check_names_the_service_and_the_reason(sandbox, connector):
     config = sandbox.config
     sandbox.account_active = False

@@ -111,6 +111,7 @@ def test_debug_logs_a_line_for_each_request(sandbox, connector):
     config = {**sandbox.config, "start_date": "2026-01-01", "snipcart_page_size": 100}
     output = connector.read(config, CARTS, STATS, options=("--debug",))
     assert output.code == 0
+    assert {m["type"] for m in output.messages} == {"LOG", "TRACE", "RECORD", "STATE"}
     lines = [log for log in output.logs("INFO") if ", attempt " in log]
     assert len(lines) == len(sandbox.requests)
     size = r"[0-9,]+ bytes, [0-9,]+ ms"

@@ -43,7 +43,6 @@ def _messages(arguments: argparse.Namespace) -> Iterator[AirbyteMessage]:
         raise config_error("No command was given. Use spec, check, discover or read.")
     if arguments.debug or is_platform_debug_log_enabled():
         logging.getLogger("airbyte").setLevel(logging.DEBUG)
-        logger.debug("Debug logs enabled")
     spec = source.spec(logger)
     if arguments.command == "spec":
         yield AirbyteMessage(type=Type.SPEC, spec=spec)

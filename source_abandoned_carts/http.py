@@ -75,7 +75,7 @@ class Client(Service):
         Retries transient errors with backoff, or only HTTP 429 if `only_rate_limits` is set.
         """
         sent = attempts = 0
-        answered: int | None = None  # by the service, until this request's last HTTP 429
+        answered: int | None = None  # requests of any thread, when this one last got HTTP 429
         while True:
             while seconds := self._throttle.delay(throttle.now()):
                 time.sleep(seconds)
@@ -85,22 +85,19 @@ class Client(Service):
                 result = self._send(path, params, sent)
             except ApiError as error:
                 is_limited = error.status == 429
-                if error.failure_type != FailureType.transient_error:
-                    self._throttle.succeed()
+                is_transient = error.failure_type == FailureType.transient_error
+                if not is_transient:
+                    self._throttle.succeed()  # for its rate, 404 is an answer like any other
+                if not is_transient or (only_rate_limits and not is_limited):
                     raise
-                if only_rate_limits and not is_limited:
-                    raise
-                # A slow service is not a broken one: this request waits while others are answered.
-                progresses = is_limited and answered not in (None, self._throttle.answered)
-                attempts += not progresses
+                # While the service answers other requests, this one may wait as long as it takes.
+                is_in_turn = is_limited and answered not in (None, self._throttle.answered)
+                if not is_in_turn:
+                    attempts += 1
                 if attempts == self._policy.attempts:
                     error.message = f"{error.message} {attempts} attempts failed. Try again later."
                     raise
-                backoff = 1 if progresses else 2 ** (attempts - 1)
-                seconds = max(
-                    backoff * random.uniform(1, 1.25),  # with jitter
-                    min(error.wait or 0, self._policy.max_retry_after),
-                )
+                seconds = self._wait(error, 1 if is_in_turn else attempts)
                 logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
                 if is_limited:
                     answered = self._throttle.answered
@@ -110,6 +107,11 @@ class Client(Service):
             else:
                 self._throttle.succeed()
                 return result
+
+    def _wait(self, error: ApiError, attempt: int) -> float:
+        """Return the seconds until the next attempt. Retry-After never shortens the backoff."""
+        backoff: float = 2 ** (attempt - 1) * random.uniform(1, 1.25)  # with jitter
+        return max(backoff, min(error.wait or 0, self._policy.max_retry_after))
 
     def describe(self, path: str, params: Mapping[str, str]) -> str:
         """Describe a request for --debug, without credentials and customers' data."""

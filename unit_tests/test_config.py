@@ -87,7 +87,9 @@ def test_misspelt_setting_is_named_with_the_one_that_was_meant(name, meant):
 def test_settings_of_others_are_ignored_without_a_warning():
     settings = {"start_date": "x", "__injected_declarative_manifest": {}, "url": "", "🙂": 1}
     assert list(unknown_settings(settings, SPEC)) == []
-    assert "Check its spelling" in next(unknown_settings({"snipcart_webhook_subscription_id": 1}, SPEC))
+    assert "Check its spelling" in next(
+        unknown_settings({"snipcart_webhook_subscription_id": 1}, SPEC)
+    )
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
