@@ -135,3 +135,11 @@ def test_installed_package_contains_only_the_connector():
     folders = {parts[0] for parts in names if ".." not in parts and "dist-info" not in parts[0]}
     assert folders == {"source_abandoned_carts"}
     assert {"spec.yaml", "py.typed", "schemas"} <= {parts[1] for parts in names}
+
+
+def test_rate_limit_applies_to_each_service(sandbox):
+    sandbox.rate_limit, sandbox.rate_limit_headers = (2, 60), {"Retry-After": "7"}
+    responses = [carts(sandbox) for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert responses[2].headers["Retry-After"] == "7"
+    assert stats(sandbox)["status"] == "success"

@@ -80,14 +80,16 @@ class AbandonedCarts:
         threshold = max(sort_key(since), sort_key(self._start))
         scan = _Scan(first.clock, state.scan_began, state.scan_newest)
         carts_read = 0
-        unsaved_carts = unsaved_pages = 0
+        unsaved_carts = unsaved_pages = without_token = 0
         for pages_read, page in enumerate(chain([first], others), start=1):
             carts_read += len(page.carts)
             self.progress = f"{pages_read:,} pages and {carts_read:,} carts read"
             dates = [cart.get(self.cursor_field) for cart in page.carts]
             # Carts without a date sort after all dates: they are emitted, but never the newest.
             keys = [sort_key(date) if date else "undated" for date in dates]
-            yield [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
+            emitted = [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
+            without_token += sum(not cart.get(self.primary_key) for cart in emitted)
+            yield emitted
             scan.add(keys, page.clock)
             reached = {"scan_began": scan.began, "scan_newest": scan.newest}
             state = replace(state, **reached, scan_token=page.next_token or "")
@@ -102,6 +104,12 @@ class AbandonedCarts:
             logger.warning(
                 "Snipcart's responses have no Date header. The clock of this machine decides which "
                 "carts the next sync emits again, so keep it correct."
+            )
+        if without_token:
+            logger.warning(
+                f"{without_token:,} of the emitted carts have no token, which is the primary key. "
+                "A destination that deduplicates keeps only one of them. Others add them again at "
+                "each sync that emits them."
             )
         yield self._write(self._finished(state, scan, page.clock, is_full))
 
@@ -169,7 +177,7 @@ class AbandonedCarts:
         token = values.pop("scan_token", None)
         values |= {"cursor": saved[self.cursor_field], "start": saved.get("start", self._start)}
         dates = {key: date for key, value in values.items() if (date := to_rfc3339(value))}
-        is_valid = len(dates) == len(values) and dates["start"] <= self._start
+        is_valid = len(dates) == len(values) and sort_key(dates["start"]) <= sort_key(self._start)
         if not is_valid or saved.get("filters", self._fingerprint) != self._fingerprint:
             logger.warning(
                 f"The saved state of {self.name} does not match the settings. All carts are read."

@@ -6,19 +6,17 @@ can end a check without a status, and writes each record by itself.
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 from airbyte_cdk.logger import is_platform_debug_log_enabled
 from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from . import files
 from .engine import RecordLines, unexpected_error
 from .output import write, write_message
 from .responses import config_error
 from .source import SourceAbandonedCarts
-
-_T = TypeVar("_T")
 
 
 def run(arguments: argparse.Namespace) -> bool:
@@ -51,22 +49,13 @@ def _messages(arguments: argparse.Namespace) -> Iterator[RecordLines | AirbyteMe
     if arguments.command == "spec":
         yield AirbyteMessage(type=Type.SPEC, spec=spec)
         return
-    config = _load("configuration", arguments.config, source.read_config)
+    config = files.read_config(arguments.config)
     if arguments.command == "check":
         status = source.check(logger, config)
         yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
     elif arguments.command == "discover":
         yield AirbyteMessage(type=Type.CATALOG, catalog=source.discover(logger, config))
     else:
-        catalog = _load("catalog", arguments.catalog, source.read_catalog)
-        state = _load("state", arguments.state, source.read_state)
+        catalog = files.read_catalog(arguments.catalog)
+        state = files.read_state(arguments.state)
         yield from source.read_pages(logger, config, catalog, state)
-
-
-def _load(what: str, path: str, read: Callable[[str], _T]) -> _T:
-    try:
-        return read(path)
-    except OSError as error:
-        raise config_error(f"The {what} file {path} cannot be read: {error.strerror}.") from None
-    except Exception:  # its text may quote the file
-        raise config_error(f"The {what} file {path} does not contain a {what} in JSON.") from None

@@ -51,10 +51,14 @@ def config_error(message: str) -> AirbyteTracedException:
 
 
 class Service:
-    """A web API: its name, its credential, and what to do about HTTP status 401 and 403."""
+    """A web API: its name, its credential, and what to do about HTTP status 401 and 403.
+
+    `if_too_large` says what to do about a response that is too large.
+    """
 
     name: str
     advice: Mapping[int, str]
+    if_too_large = REPORT
     secret: str
 
     def effective_status(self, status: int, content: Any) -> int:
@@ -67,7 +71,11 @@ def parse(service: Service, status: int, headers: Mapping[str, str], body: bytes
     try:
         content = json_text.parse(body)
         failure = _failure(service.effective_status(status, content), service.advice)
-    except (ValueError, RecursionError):
+    except json_text.TooDeepError:
+        content = None
+        too_deep = ("sent JSON that is nested too deeply", FailureType.system_error, REPORT)
+        failure = _failure(status, service.advice) or too_deep
+    except ValueError:
         content = None
         not_json = ("sent a response that is not JSON", FailureType.transient_error, "")
         failure = _failure(status, service.advice) or not_json

@@ -4,7 +4,7 @@ It has two requests: GET /carts/abandoned for the list, and GET /carts/abandoned
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -18,6 +18,8 @@ from .timestamps import to_rfc3339
 from .windows import DAY
 
 logger = logging.getLogger("airbyte.snipcart")
+
+_LIST = "/carts/abandoned"
 
 ANYTIME = "Anytime"
 # The other time ranges, and the fewest seconds that each covers (February has 28 days).
@@ -52,6 +54,7 @@ class Snipcart(Client):
         403: "Use the key of the other mode, Test or Live. If the key is right, ask Snipcart's "
         "support whether the account includes abandoned carts.",
     }
+    if_too_large = "Set “Page size” (snipcart_page_size) to a smaller number."
     url_variable = "SNIPCART_API_URL"
     default_url = "https://app.snipcart.com/api"
 
@@ -65,6 +68,10 @@ class Snipcart(Client):
     def check(self) -> None:
         """Request one cart; raise ApiError if that fails."""
         self._page(None, None, limit=1)
+
+    def describe(self, path: str, params: Mapping[str, str]) -> str:
+        """Describe a request for --debug. The path of a single cart holds its token."""
+        return f"{path}, limit {params['limit']}" if path == _LIST else f"{_LIST}/{{token}}"
 
     def pages(self, token: str | None = None, time_range: str | None = None) -> Iterator[Page]:
         """Yield the pages of the list, starting at a continuation token if one is given.
@@ -122,7 +129,7 @@ class Snipcart(Client):
         if token is not None:
             params["continuationToken"] = token
         is_increased = limit > self._limits[0]
-        content, clock = self.get("/carts/abandoned", params, only_rate_limits=is_increased)
+        content, clock = self.get(_LIST, params, only_rate_limits=is_increased)
         content = content if isinstance(content, dict) else {}
         carts, more = content.get("items"), content.get("hasMoreResults")
         next_token = content.get("continuationToken")

@@ -1,6 +1,7 @@
 """The source: check, discover and read the streams that the settings turn on."""
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -24,13 +25,15 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from . import engine
 from .abandoned_carts import AbandonedCarts
 from .cart_stats import CartStats
-from .config import read_config
+from .config import Config, read_config, unknown_settings
 from .departed_carts import DepartedCarts
 from .http import RetryPolicy
 from .redaction import encodings
 from .responses import config_error
 from .retargeting import Retargeting
 from .snipcart import Snipcart
+from .timestamps import to_epoch
+from .windows import DAY
 
 _CHECK_POLICY = RetryPolicy(connect=5, read=8, body=10, attempts=2, max_retry_after=2)
 _CHECK_DEADLINE = 15  # seconds; the platform wants a result within 30, start-up included
@@ -53,7 +56,13 @@ class SourceAbandonedCarts(Source):
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Send a request to each service that has a key; the status says what failed."""
         try:
-            streams = self._streams(logger, config, _CHECK_POLICY)
+            settings = self._settings(logger, config)
+            if to_epoch(settings.start) > time.time() + DAY:
+                raise config_error(
+                    f"“Start date” (start_date) is in the future: {settings.start}. Enter the "
+                    "first day to read, or correct the clock of this machine."
+                )
+            streams = self._streams(settings, _CHECK_POLICY)
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         apis = {stream.api.name: stream.api for stream in streams}
@@ -86,7 +95,7 @@ class SourceAbandonedCarts(Source):
                 source_defined_primary_key=[[stream.primary_key]],
                 is_resumable=False,  # a full refresh starts over, whatever state it gets
             )
-            for stream in self._streams(logger, config, RetryPolicy())
+            for stream in self._streams(self._settings(logger, config), RetryPolicy())
         ]
         return AirbyteCatalog(streams=streams)
 
@@ -112,50 +121,77 @@ class SourceAbandonedCarts(Source):
         state: list[AirbyteStateMessage] | None = None,
     ) -> Iterator[engine.RecordLines | AirbyteMessage]:
         """Read the streams of the catalog at the same time. A page of records is one text."""
-        streams = {s.name: s for s in self._streams(logger, config, RetryPolicy())}
+        settings = self._settings(logger, config)
+        if to_epoch(settings.start) > time.time():
+            logger.warning(
+                f"The start date is in the future: {settings.start}. The sync emits no statistics "
+                "and only carts without a date."
+            )
+        streams = {stream.name: stream for stream in self._streams(settings, RetryPolicy())}
         states = ConnectorStateManager(state)
         reads: list[tuple[engine.Stream, Mapping[str, Any] | None]] = []
         for configured in catalog.streams:
             name = configured.stream.name
-            incremental = configured.sync_mode == SyncMode.incremental
-            saved = states.get_stream_state(name, None) if incremental else None
-            reads.append((streams.get(name) or _NotTurnedOn(name), saved))
+            mode = configured.sync_mode
+            stream = streams.get(name)
+            if stream is None:
+                reads.append((_Unavailable(name, _not_turned_on(name)), None))
+            elif mode.value not in stream.sync_modes:
+                reads.append((_Unavailable(name, _not_supported(name, mode.value)), None))
+            else:
+                is_incremental = mode == SyncMode.incremental
+                reads.append(
+                    (stream, states.get_stream_state(name, None) if is_incremental else None)
+                )
         yield from engine.run(reads, logger)
 
-    def _streams(
-        self, logger: logging.Logger, config: Mapping[str, Any], policy: RetryPolicy
-    ) -> list[Stream]:
-        """Return the streams that the settings turn on."""
+    def _settings(self, logger: logging.Logger, config: Mapping[str, Any]) -> Config:
+        """Return the validated settings. Warn of those that are probably misspelt."""
         spec = self.spec(logger).connectionSpecification
-        for name in config:
-            if name.startswith(("snipcart_", "retargeting_")) and name not in spec["properties"]:
-                logger.warning(f"The connector ignores the setting {name}. Check its spelling.")
-        settings = read_config(config, spec)
+        for warning in unknown_settings(config, spec):
+            logger.warning(warning)
+        return read_config(config, spec)
+
+    def _streams(self, settings: Config, policy: RetryPolicy) -> list[Stream]:
+        """Return the streams that the settings turn on."""
         streams: list[Stream] = []
+        # Streams of one service share its client, and so the wait after HTTP 429.
+        snipcart = Snipcart(settings, policy)
         if settings.snipcart_api_key:
-            streams.append(AbandonedCarts(Snipcart(settings, policy), settings))
+            streams.append(AbandonedCarts(snipcart, settings))
         if settings.retargeting_rest_key:
             streams.append(CartStats(Retargeting(settings, policy), settings))
-        if settings.snipcart_api_key and settings.departed_carts:
-            streams.append(DepartedCarts(Snipcart(settings, policy)))
+        if settings.departed_carts:
+            streams.append(DepartedCarts(snipcart))
         # The CDK removes these texts from each log line in this order, the longest first.
         update_secrets(encodings(*(stream.api.secret for stream in streams)))
         return streams
 
 
-class _NotTurnedOn:
-    """A stream of the catalog that the settings do not turn on. Only this stream fails."""
+class _Unavailable:
+    """A stream of the catalog that cannot be read. The other streams still are."""
 
-    progress = "not turned on"
+    progress = "not available"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, error: AirbyteTracedException) -> None:
         self.name = name
+        self._error = error
 
     def read(self, saved: Mapping[str, Any] | None) -> engine.Items:
-        """Raise AirbyteTracedException (config_error)."""
-        setting = _SETTINGS.get(self.name)
-        what_to_do = f"Set {setting}" if setting else "Refresh the schema"
-        raise config_error(
-            f"The settings do not turn on the stream {self.name}. {what_to_do}, or remove the "
-            "stream from the connection."
-        )
+        """Raise the error."""
+        raise self._error
+
+
+def _not_turned_on(name: str) -> AirbyteTracedException:
+    what_to_do = f"Set {_SETTINGS[name]}" if name in _SETTINGS else "Refresh the schema"
+    return config_error(
+        f"The settings do not turn on the stream {name}. {what_to_do}, or remove the stream from "
+        "the connection."
+    )
+
+
+def _not_supported(name: str, mode: str) -> AirbyteTracedException:
+    return config_error(
+        f"The stream {name} does not support the sync mode {mode}. In the connection, choose an "
+        "incremental mode for it, or remove it."
+    )

@@ -38,11 +38,3 @@ def test_unexpected_error_prints_a_trace_and_a_check_status(run, monkeypatch, co
     assert address not in json.dumps(messages)
     status = ["FAILED"] if command == "check" else []
     assert [message["connectionStatus"]["status"] for message in statuses] == status
-
-
-@pytest.mark.parametrize("text", ['{"snipcart_api_key": "sesame"', '"sesame"', '["sesame"]'])
-def test_invalid_file_is_not_quoted(run, text):
-    messages = run("check", text)
-    assert messages[-1]["trace"]["error"]["failure_type"] == "config_error"
-    assert "config.json does not contain" in messages[-1]["trace"]["error"]["message"]
-    assert "sesame" not in json.dumps(messages)

@@ -150,12 +150,34 @@ def test_adapts_the_page_size(
     ("status", "limits"),
     [("401", [100]), ("403", [100]), ("429", [100] * 6), ("500", [100] + [50] * 6)],
 )
-def test_falls_back_or_retries_by_the_status(requests_mock, monkeypatch, status, limits):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+def test_falls_back_or_retries_by_the_status(requests_mock, waits, status, limits):
     requested = serve(requests_mock, 1_000, lambda limit, start: limit if start == 0 else status)
     with pytest.raises(ApiError):
         pages()
     assert requested == [50, *limits]
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        ("[" * 1_100 + "]" * 1_100, "nested too deeply (HTTP 200 OK). Report"),
+        ('["' + " " * 64 * 2**20 + '"]', "above 64 MB. Set “Page size” (snipcart_page_size)"),
+    ],
+    ids=["too deep", "too large"],
+)
+def test_a_page_that_cannot_be_read_is_requested_with_smaller_limits_only(
+    requests_mock, monkeypatch, body, advice
+):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
+    requests_mock.get(
+        URL, [page({"a": 1}, token="2"), *[page(*[{}] * 50, token="3")], {"text": body}]
+    )
+    with pytest.raises(ApiError) as raised:
+        pages()
+    assert advice in raised.value.message
+    assert raised.value.failure_type == FailureType.system_error
+    limits = [request.qs["limit"] for request in requests_mock.request_history]
+    assert limits == [["50"], ["50"], ["100"], ["50"]]
 
 
 def test_keeps_a_fixed_page_size(requests_mock):
