@@ -178,12 +178,14 @@ def _state(began: str, by_priority: Known, requested: list[str]) -> dict[str, An
     sizes = {token: _size(token) for token in carts}
     sizes |= {token: sizes[token] + len("4999, ") for token in requested if token in carts}
     times = _merge_times(set(carts.values()), _MAX_STATE - sum(sizes.values()))
-    room = _MAX_STATE - _size_of_times(times)
+    room = _MAX_STATE
     known: dict[str, list[str]] = {}
     for token, last_seen_at in carts.items():
-        if sizes[token] <= room:
-            room -= sizes[token]
-            known.setdefault(times[last_seen_at], []).append(token)
+        time = times[last_seen_at]
+        size = sizes[token] + (0 if time in known else _size_of_times({time}))
+        if size <= room:
+            room -= size
+            known.setdefault(time, []).append(token)
     known = dict(sorted(known.items()))
     places = {token: place for place, token in enumerate(chain(*known.values()))}
     in_turn = [places[token] for token in requested if token in places]
@@ -197,15 +199,15 @@ def _merge_times(times: Iterable[str], room: int) -> dict[str, str]:
     """
     merged = {time: time for time in sorted(times)}
     for _, times_of_day in groupby(list(merged), key=lambda time: time[: len("2024-01-31")]):
-        if _size_of_times(merged) <= room:
+        if _size_of_times(set(merged.values())) <= room:
             break
         first, *others = times_of_day
         merged |= dict.fromkeys(others, first)
     return merged
 
 
-def _size_of_times(times: Mapping[str, str]) -> int:
-    return sum(len(time) + len('"": [], ') for time in set(times.values()))
+def _size_of_times(times: Iterable[str]) -> int:
+    return sum(len(time) + len('"": [], ') for time in times)
 
 
 def _size(text: str) -> int:
