@@ -35,7 +35,7 @@ help:
 	@echo "make chaos    run 200 syncs with random failures (half an hour) [RUNS=20] [SEED=17]"
 	@echo "make bench    measure speed and memory for benchmarks/RESULTS.md (eight minutes)"
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
-	@echo "make lint     check style and types"
+	@echo "make lint     check style, types and the workflow"
 	@echo "make format   rewrite the code in the project's style"
 	@echo "make lock     update all dependencies, or one: [PACKAGE=dlt] [COOLDOWN='7 days']"
 	@echo "make newest   update all dependencies, and run all tests"
