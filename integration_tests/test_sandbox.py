@@ -13,10 +13,11 @@ import requests
 
 from sandbox import Sandbox, make_carts, make_events
 from sandbox.data import DATE_FORMATS, FIRST_DAY, NO_DATE
+from source_abandoned_carts.json_schemas import read_schema
 
 from .conftest import ROOT
 
-SCHEMA = json.loads((ROOT / "source_abandoned_carts/schemas/abandoned_carts.json").read_text())
+SCHEMA = read_schema("abandoned_carts")
 JSON = {"Accept": "application/json"}
 THIRTY_DAYS = 30 * 86_400
 
