@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo picture sync probe test chaos image bench load lint format lock newest clean
+.PHONY: help demo picture sync probe test clients chaos image bench load lint format lock newest clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,6 +31,7 @@ help:
 	@echo "              [PICTURE=carts.png]"
 	@echo "make probe    find out what the APIs' documentation does not specify [CONFIG=secrets/config.json]"
 	@echo "make test     run all tests"
+	@echo "make clients  sync with PyAirbyte, Singer's SDK and airbyte-serverless (five minutes)"
 	@echo "make image    build the Docker image and test it against the sandbox"
 	@echo "make chaos    run 200 syncs with random failures (half an hour) [RUNS=20] [SEED=17]"
 	@echo "make bench    measure speed and memory for benchmarks/RESULTS.md (eight minutes)"
@@ -58,6 +59,18 @@ probe: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+# The newest clients, each in an environment of its own, because they need other airbyte-cdk versions.
+CLIENTS := pyairbyte=airbyte singer=singer-sdk airbyte-serverless=airbyte-serverless
+
+clients: .venv/installed
+	@for client in $(CLIENTS); do \
+		folder=.venv-clients/$${client%=*}; \
+		test -d $$folder || $(BIN)/uv venv --quiet --python $(BIN)/python $$folder || exit 1; \
+		$(BIN)/uv pip install --quiet --python $$folder/bin/python --upgrade $${client#*=} || exit 1; \
+		$(BIN)/uv pip freeze --python $$folder/bin/python --quiet | grep "^$${client#*=}=="; \
+	done
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) client_tests
 
 chaos: .venv/installed
 	@$(BIN)/python -m chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
@@ -94,7 +107,7 @@ newest: lock
 	$(MAKE) test
 
 clean:
-	rm -rf .venv .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-clients .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -r {} +
 
 # The dependencies are installed once. The package is installed again after each change to it.

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import jsonschema
 import pytest
 
 from sandbox import Fault, make_carts
@@ -52,6 +53,19 @@ def test_reports_completed_and_deleted_carts(shop):
     assert departures(shop) == []
     completed.complete(shop.sandbox.now())
     assert departures(shop) == [(completed.token, "Processed")]
+
+
+def test_records_match_the_schema(shop):
+    shop.sync()
+    for cart in shop.sandbox.carts[:-1]:
+        cart.complete(shop.sandbox.now())
+    delete(shop.sandbox.carts[-1:])
+    (message,) = shop.connector.run("discover", config=shop.config).of("CATALOG")
+    schemas = {stream["name"]: stream["json_schema"] for stream in message["catalog"]["streams"]}
+    records = shop.sync()
+    assert len(records) == len(shop.sandbox.carts)
+    for record in records:
+        jsonschema.Draft7Validator(schemas[STREAM]).validate(record)
 
 
 def test_missed_cart_is_no_departure(shop):

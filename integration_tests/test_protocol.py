@@ -113,7 +113,7 @@ def test_debug_logs_a_line_for_each_request(sandbox, connector):
     output = connector.read(config, CARTS, STATS, options=("--debug",))
     assert output.code == 0
     assert {m["type"] for m in output.messages} == {"LOG", "TRACE", "RECORD", "STATE"}
-    lines = [log for log in output.logs("INFO") if ", attempt " in log]
+    lines = [log for log in output.logs("DEBUG") if ", attempt " in log]
     assert len(lines) == len(sandbox.requests)
     size = r"[0-9,]+ bytes, [0-9,]+ ms"
     for pattern in (
@@ -133,7 +133,7 @@ def test_debug_hides_the_token_of_a_single_cart(sandbox, connector):
     state = {"departed_carts": state}
     output = connector.read(config, "departed_carts", state=state, options=("--debug",))
     (record,) = output.records("departed_carts")
-    logs = " ".join(output.logs("INFO"))
+    logs = " ".join(output.logs("DEBUG"))
     assert "Snipcart /carts/abandoned/{token}, attempt 1: 200, " in logs
     assert record["token"] == sandbox.carts[0].token
     assert record["token"] not in logs

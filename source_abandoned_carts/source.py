@@ -18,7 +18,6 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.sources import Source
 from airbyte_cdk.sources.connector_state_manager import ConnectorStateManager
-from airbyte_cdk.sources.utils.schema_helpers import ResourceSchemaLoader
 from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
@@ -28,6 +27,7 @@ from .cart_stats import CartStats
 from .config import Config, read_config, unknown_settings
 from .departed_carts import DepartedCarts
 from .http import RetryPolicy
+from .json_schemas import read_schema
 from .redaction import encodings
 from .responses import config_error
 from .retargeting import Retargeting
@@ -84,11 +84,10 @@ class SourceAbandonedCarts(Source):
 
     def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
         """Return the streams that the settings turn on; no request is sent."""
-        schemas = ResourceSchemaLoader(__package__)
         streams = [
             AirbyteStream(
                 name=stream.name,
-                json_schema=dict(schemas.get_schema(stream.name)),
+                json_schema=read_schema(stream.name),
                 supported_sync_modes=[SyncMode(mode) for mode in stream.sync_modes],
                 source_defined_cursor=True,
                 default_cursor_field=[stream.cursor_field],
