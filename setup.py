@@ -7,6 +7,7 @@ setup(
     version="0.1.0",
     description="Airbyte source connector for abandoned carts: Snipcart and Retargeting.",
     license="MIT",
+    project_urls={"Issues": "https://github.com/airbytehq/airbyte/issues"},  # shown in errors
     python_requires=">=3.10,<3.15",
     packages=find_packages(include=["source_abandoned_carts"]),
     package_data={"source_abandoned_carts": ["spec.yaml", "schemas/*.json", "py.typed"]},

@@ -16,8 +16,8 @@ from airbyte_cdk.models import FailureType
 
 from .config import Config
 from .engine import Items
+from .errors import ApiError
 from .http import Clock
-from .responses import ApiError
 from .snipcart import ANYTIME, TIME_RANGES, Page, Snipcart
 from .timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
 

@@ -13,9 +13,9 @@ from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import files
-from .engine import RecordLines, unexpected_error
+from .engine import RecordLines
+from .errors import config_error, unexpected_error
 from .output import write, write_message
-from .responses import config_error
 from .source import SourceAbandonedCarts
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from jsonschema import Draft7Validator
 
+from .errors import config_error
 from .json_text import is_encodable
-from .responses import config_error
 from .timestamps import sort_key, to_rfc3339
 
 _FILTERS = {  # Snipcart's query parameters, and the settings that they come from

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import requests
 from airbyte_cdk.models import FailureType
 
-from .responses import ApiError
+from .errors import ApiError
 
 _CHECK_BUNDLE = (
     "The environment variable REQUESTS_CA_BUNDLE must be the path of a file with certificates in "

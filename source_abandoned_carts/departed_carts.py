@@ -21,7 +21,7 @@ from typing import Any
 from airbyte_cdk.models import FailureType
 
 from .engine import Items
-from .responses import ApiError
+from .errors import ApiError
 from .snipcart import Snipcart
 from .timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
 from .windows import DAY

@@ -7,7 +7,6 @@ Source: https://docs.airbyte.com/platform/understanding-airbyte/airbyte-protocol
 
 import logging
 import time
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from queue import Empty, Queue
@@ -24,14 +23,13 @@ from airbyte_cdk.models import (
     AirbyteStateType,
     AirbyteStreamState,
     AirbyteStreamStatus,
-    FailureType,
     StreamDescriptor,
     Type,
 )
 from airbyte_cdk.utils.stream_status_utils import as_airbyte_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .responses import REPORT
+from .errors import config_error, system_error, unexpected_error
 
 _SECONDS_BETWEEN_REPORTS = 60
 
@@ -74,7 +72,7 @@ class RecordLines:
                 lines.append(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
         except orjson.JSONEncodeError:
             text = f"{stream} stopped because a record has more than 250 levels of nested values."
-            raise AirbyteTracedException(text, text, FailureType.system_error) from None
+            raise system_error(text) from None
         return cls(len(page), b"".join(lines))
 
     def messages(self) -> Iterator[AirbyteMessage]:
@@ -134,18 +132,10 @@ def run(
             )
     if errors:
         failures = "\n".join(f"{name}: {error}" for name, error in errors.items())
-        message = f"During the sync, the following streams did not sync successfully: {failures}"
         # The errors of the streams have their own types. This one only ends the command.
-        raise AirbyteTracedException(message, message, FailureType.config_error)
-
-
-def unexpected_error(where: str, error: Exception) -> AirbyteTracedException:
-    """Describe a defect of the connector without the error's text, which may quote customers."""
-    return AirbyteTracedException(
-        message=f"{where} stopped because of a defect in the connector ({type(error).__name__}). "
-        f"{REPORT}",
-        internal_message="".join(traceback.format_tb(error.__traceback__)),
-    )
+        raise config_error(
+            f"During the sync, the following streams did not sync successfully: {failures}"
+        )
 
 
 def _read(stream: Stream, saved: Mapping[str, Any] | None, queue: Queue[Any]) -> None:

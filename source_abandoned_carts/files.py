@@ -17,7 +17,7 @@ from airbyte_cdk.models import (
 )
 from serpyco_rs import SchemaValidationError
 
-from .responses import config_error
+from .errors import config_error
 
 _T = TypeVar("_T")
 

@@ -19,7 +19,8 @@ from airbyte_cdk.models import FailureType
 from requests.auth import AuthBase
 
 from . import connection_errors, throttle
-from .responses import ApiError, Service, config_error, http_date, parse
+from .errors import ApiError, config_error
+from .responses import Service, http_date, parse
 
 logger = logging.getLogger("airbyte.http")
 

@@ -12,8 +12,8 @@ from airbyte_cdk.models import FailureType
 from requests.auth import HTTPBasicAuth
 
 from .config import Config
+from .errors import REPORT, ApiError
 from .http import Client, Clock, RetryPolicy
-from .responses import REPORT, ApiError
 from .timestamps import to_rfc3339
 from .windows import DAY
 

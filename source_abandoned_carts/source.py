@@ -26,10 +26,10 @@ from .abandoned_carts import AbandonedCarts
 from .cart_stats import CartStats
 from .config import Config, read_config, unknown_settings
 from .departed_carts import DepartedCarts
+from .errors import config_error
 from .http import RetryPolicy
 from .json_schemas import read_schema
 from .redaction import encodings
-from .responses import config_error
 from .retargeting import Retargeting
 from .snipcart import Snipcart
 from .timestamps import to_epoch

@@ -2,8 +2,8 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import Page
 from source_abandoned_carts.timestamps import from_epoch, to_epoch
 

@@ -4,8 +4,8 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts.cart_stats import CartStats
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.retargeting import Counts
 from source_abandoned_carts.timestamps import from_epoch, to_epoch
 from source_abandoned_carts.windows import DAY

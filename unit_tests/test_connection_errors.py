@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
-from source_abandoned_carts.responses import ApiError
 
 from .helpers import Shop
 

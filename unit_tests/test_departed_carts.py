@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from source_abandoned_carts import departed_carts
 from source_abandoned_carts.departed_carts import DepartedCarts
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import Page
 from source_abandoned_carts.timestamps import from_epoch
 from source_abandoned_carts.windows import DAY

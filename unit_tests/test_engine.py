@@ -9,7 +9,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_abandoned_carts import engine
-from source_abandoned_carts.responses import ApiError
+from source_abandoned_carts.errors import ApiError
 
 
 class Stream:

@@ -11,8 +11,8 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_abandoned_carts import throttle
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import USER_AGENT, Clock, RetryPolicy, base_url
-from source_abandoned_carts.responses import ApiError
 
 from .helpers import Shop
 

@@ -20,8 +20,8 @@ from source_abandoned_carts import abandoned_carts, cart_stats, departed_carts
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
 from source_abandoned_carts.cart_stats import CartStats
 from source_abandoned_carts.departed_carts import DepartedCarts
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.retargeting import Counts
 from source_abandoned_carts.snipcart import TIME_RANGES, Page
 from source_abandoned_carts.timestamps import from_epoch, sort_key, to_epoch

@@ -5,8 +5,8 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts import responses
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.retargeting import Retargeting
 
 from .helpers import Shop, make_config

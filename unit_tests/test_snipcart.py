@@ -6,8 +6,8 @@ import time
 import pytest
 from airbyte_cdk.models import FailureType
 
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import Snipcart
 
 from .helpers import make_config
