@@ -76,7 +76,9 @@ class AbandonedCarts:
             yield dict(saved or {})
             return
         is_full = time_range is None
-        since = (is_full and state.full_scan_cursor) or state.cursor
+        since = state.cursor
+        if is_full and state.full_scan_cursor:
+            since = state.full_scan_cursor
         threshold = max(sort_key(since), sort_key(self._start))
         scan = _Scan(first.clock, state.scan_began, state.scan_newest)
         carts_read = 0
@@ -84,13 +86,18 @@ class AbandonedCarts:
         for pages_read, page in enumerate(chain([first], others), start=1):
             carts_read += len(page.carts)
             self.progress = f"{pages_read:,} pages and {carts_read:,} carts read"
-            dates = [cart.get(self.cursor_field) for cart in page.carts]
-            # Carts without a date sort after all dates: they are emitted, but never the newest.
-            keys = [sort_key(date) if date else "undated" for date in dates]
-            emitted = [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
-            without_token += sum(not cart.get(self.primary_key) for cart in emitted)
+            emitted, dates = [], []
+            for cart in page.carts:
+                modified = cart.get(self.cursor_field)
+                date = sort_key(modified) if modified else None
+                if date:
+                    dates.append(date)
+                if date is None or date >= threshold:
+                    emitted.append(cart)
+                    if not cart.get(self.primary_key):
+                        without_token += 1
             yield emitted
-            scan.add(keys, page.clock)
+            scan.add(dates, page.clock)
             reached = {"scan_began": scan.began, "scan_newest": scan.newest}
             state = replace(state, **reached, scan_token=page.next_token or "")
             unsaved_carts += len(page.carts)
@@ -100,6 +107,10 @@ class AbandonedCarts:
             if is_due and page.next_token and is_full and saved is not None:
                 yield self._write(state)
                 unsaved_carts = unsaved_pages = 0
+        self._warn(scan, without_token)
+        yield self._write(self._finished(state, scan, page.clock, is_full))
+
+    def _warn(self, scan: "_Scan", without_token: int) -> None:
         if not scan.is_service:
             logger.warning(
                 "Snipcart's responses have no Date header. The clock of this machine decides which "
@@ -111,7 +122,6 @@ class AbandonedCarts:
                 "A destination that deduplicates keeps only one of them. Others add them again at "
                 "each sync that emits them."
             )
-        yield self._write(self._finished(state, scan, page.clock, is_full))
 
     def _begin(self, state: State) -> tuple[State, str | None, Page, Iterator[Page]]:
         """Resume or start a scan. Return state, time range (None: all), first page and others."""
@@ -216,7 +226,9 @@ class _Scan:
                 self._set_clock(clock)
                 dates, self._undecided = self._undecided, []
         began = sort_key(self.began)
-        self.newest = max([self.newest, *(f"{date[:19]}Z" for date in dates if date <= began)])
+        newest = max((date for date in dates if date <= began), default="")
+        if newest:
+            self.newest = max(self.newest, f"{newest[:19]}Z")
 
     def duration(self, last: Clock) -> int:
         """Return the seconds until the response of the last page, those of a pause included."""

@@ -79,7 +79,7 @@ class Snipcart(Client):
         The page size grows while pages are full and shrinks after an error. `time_range` replaces
         the user's. Raises ApiError, also for a malformed page: it must not pass for an empty list.
         """
-        limits, step = self._limits, 0
+        limits, step, may_grow = self._limits, 0, True
         seen = {token}
         while True:
             try:
@@ -89,12 +89,12 @@ class Snipcart(Client):
             except ApiError as error:
                 if step == 0 or error.status in (401, 403, 429):
                     raise
-                if limits == self._limits:
+                if may_grow:
                     logger.info(
                         f"A request for {limits[step]} carts failed ({error.reason}). "
                         f"The connector continues with {limits[step - 1]} carts per page."
                     )
-                limits = limits[:step]  # do not try this size again
+                may_grow = False
                 step -= 1
                 continue
             yield page
@@ -102,7 +102,8 @@ class Snipcart(Client):
             if token is None:
                 return
             seen.add(token)
-            if len(page.carts) >= limits[step] and limits[step] < limits[-1]:
+            is_full = len(page.carts) >= limits[step]
+            if may_grow and is_full and step + 1 < len(limits):
                 step += 1
 
     def cart(self, token: str) -> dict[str, Any] | None:

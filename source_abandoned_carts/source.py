@@ -38,10 +38,9 @@ from .windows import DAY
 _CHECK_POLICY = RetryPolicy(connect=5, read=8, body=10, attempts=2, max_retry_after=2)
 _CHECK_DEADLINE = 15  # seconds; the platform wants a result within 30, start-up included
 
-Stream = AbandonedCarts | CartStats | DepartedCarts
+_Stream = AbandonedCarts | CartStats | DepartedCarts
 
-# The settings that turn each stream on.
-_SETTINGS = {
+_TURNED_ON_BY = {  # settings
     AbandonedCarts.name: "snipcart_api_key",
     CartStats.name: "retargeting_rest_key",
     DepartedCarts.name: "snipcart_departed_carts and snipcart_api_key",
@@ -49,20 +48,23 @@ _SETTINGS = {
 
 
 class SourceAbandonedCarts(Source):
-    """Abandoned carts from Snipcart and cart statistics from Retargeting."""
+    """Abandoned carts from Snipcart and cart statistics from Retargeting.
+
+    `settings` is the content of the configuration file, which the CDK calls config.
+    """
 
     check_config_against_spec = False  # config.read_config does that, and names the field
 
-    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+    def check(self, logger: logging.Logger, settings: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Send a request to each service that has a key; the status says what failed."""
         try:
-            settings = self._settings(logger, config)
-            if to_epoch(settings.start) > time.time() + DAY:
+            config = self._config(logger, settings)
+            if to_epoch(config.start) > time.time() + DAY:
                 raise config_error(
-                    f"“Start date” (start_date) is in the future: {settings.start}. Enter the "
+                    f"“Start date” (start_date) is in the future: {config.start}. Enter the "
                     "first day to read, or correct the clock of this machine."
                 )
-            streams = self._streams(settings, _CHECK_POLICY)
+            streams = _streams(config, _CHECK_POLICY)
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
         apis = {stream.api.name: stream.api for stream in streams}
@@ -82,7 +84,7 @@ class SourceAbandonedCarts(Source):
         message = f"The connection to {' and '.join(checks)} works."
         return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=message)
 
-    def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
+    def discover(self, logger: logging.Logger, settings: Mapping[str, Any]) -> AirbyteCatalog:
         """Return the streams that the settings turn on; no request is sent."""
         streams = [
             AirbyteStream(
@@ -94,19 +96,19 @@ class SourceAbandonedCarts(Source):
                 source_defined_primary_key=[[stream.primary_key]],
                 is_resumable=False,  # a full refresh starts over, whatever state it gets
             )
-            for stream in self._streams(self._settings(logger, config), RetryPolicy())
+            for stream in _streams(self._config(logger, settings), RetryPolicy())
         ]
         return AirbyteCatalog(streams=streams)
 
     def read(
         self,
         logger: logging.Logger,
-        config: Mapping[str, Any],
+        settings: Mapping[str, Any],
         catalog: ConfiguredAirbyteCatalog,
         state: list[AirbyteStateMessage] | None = None,
     ) -> Iterable[AirbyteMessage]:
         """Yield all messages as objects, for programs that embed the source."""
-        for message in self.read_pages(logger, config, catalog, state):
+        for message in self.read_pages(logger, settings, catalog, state):
             if isinstance(message, engine.RecordLines):
                 yield from message.messages()
             else:
@@ -115,18 +117,18 @@ class SourceAbandonedCarts(Source):
     def read_pages(
         self,
         logger: logging.Logger,
-        config: Mapping[str, Any],
+        settings: Mapping[str, Any],
         catalog: ConfiguredAirbyteCatalog,
         state: list[AirbyteStateMessage] | None = None,
     ) -> Iterator[engine.RecordLines | AirbyteMessage]:
         """Read the streams of the catalog at the same time. A page of records is one text."""
-        settings = self._settings(logger, config)
-        if to_epoch(settings.start) > time.time():
+        config = self._config(logger, settings)
+        if to_epoch(config.start) > time.time():
             logger.warning(
-                f"The start date is in the future: {settings.start}. The sync emits no statistics "
-                "and only carts without a date."
+                f"The start date is in the future: {config.start}. The sync emits no statistics of "
+                "days before it, and only carts without a date."
             )
-        streams = {stream.name: stream for stream in self._streams(settings, RetryPolicy())}
+        streams = {stream.name: stream for stream in _streams(config, RetryPolicy())}
         states = ConnectorStateManager(state)
         reads: list[tuple[engine.Stream, Mapping[str, Any] | None]] = []
         for configured in catalog.streams:
@@ -144,27 +146,30 @@ class SourceAbandonedCarts(Source):
                 )
         yield from engine.run(reads, logger)
 
-    def _settings(self, logger: logging.Logger, config: Mapping[str, Any]) -> Config:
-        """Return the validated settings. Warn of those that are probably misspelt."""
+    def _config(self, logger: logging.Logger, settings: Mapping[str, Any]) -> Config:
+        """Return the validated settings. Warn of probable mistakes, and hide the credentials."""
         spec = self.spec(logger).connectionSpecification
-        for warning in unknown_settings(config, spec):
+        for warning in unknown_settings(settings, spec):
             logger.warning(warning)
-        return read_config(config, spec)
-
-    def _streams(self, settings: Config, policy: RetryPolicy) -> list[Stream]:
-        """Return the streams that the settings turn on."""
-        streams: list[Stream] = []
-        # Streams of one service share its client, and so the wait after HTTP 429.
-        snipcart = Snipcart(settings, policy)
-        if settings.snipcart_api_key:
-            streams.append(AbandonedCarts(snipcart, settings))
-        if settings.retargeting_rest_key:
-            streams.append(CartStats(Retargeting(settings, policy), settings))
-        if settings.departed_carts:
-            streams.append(DepartedCarts(snipcart))
+        config = read_config(settings, spec)
+        keys = (config.snipcart_api_key, config.retargeting_rest_key)
         # The CDK removes these texts from each log line in this order, the longest first.
-        update_secrets(encodings(*(stream.api.secret for stream in streams)))
-        return streams
+        update_secrets(encodings(*(key for key in keys if key)))
+        return config
+
+
+def _streams(config: Config, policy: RetryPolicy) -> list[_Stream]:
+    """Return the streams that the settings turn on."""
+    streams: list[_Stream] = []
+    # Streams of one service share its client, and so the wait after HTTP 429.
+    snipcart = Snipcart(config, policy)
+    if config.snipcart_api_key:
+        streams.append(AbandonedCarts(snipcart, config))
+    if config.retargeting_rest_key:
+        streams.append(CartStats(Retargeting(config, policy), config))
+    if config.departed_carts:
+        streams.append(DepartedCarts(snipcart))
+    return streams
 
 
 class _Unavailable:
@@ -182,7 +187,7 @@ class _Unavailable:
 
 
 def _not_turned_on(name: str) -> AirbyteTracedException:
-    what_to_do = f"Set {_SETTINGS[name]}" if name in _SETTINGS else "Refresh the schema"
+    what_to_do = f"Set {_TURNED_ON_BY[name]}" if name in _TURNED_ON_BY else "Refresh the schema"
     return config_error(
         f"The settings do not turn on the stream {name}. {what_to_do}, or remove the stream from "
         "the connection."
