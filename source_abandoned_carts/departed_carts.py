@@ -64,6 +64,7 @@ class DepartedCarts:
         missing = {token: seen for token, seen in known.items() if seen >= forgotten}
         requested = [token for token in requested if token in missing]
         turns = _Turns(self.api, [*_without(missing, requested), *requested])
+        self.progress += f", {len(turns.later):,} missing carts to request"
         for token, cart in turns.departures():
             times = {"last_seen_at": missing[token], "noticed_at": began}
             status = cart.get("status") if cart else None
@@ -96,7 +97,10 @@ class DepartedCarts:
         first = next(pages)
         clock = first.clock
         dates: dict[str, str] = {}  # by token, as sort keys
-        for page in chain([first], pages):
+        carts_read = 0
+        for pages_read, page in enumerate(chain([first], pages), start=1):
+            carts_read += len(page.carts)
+            self.progress = f"{pages_read:,} pages and {carts_read:,} carts read"
             if page.clock.is_service and not clock.is_service:
                 clock = page.clock
             for cart in page.carts:
