@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 CONFIG ?= secrets/config.json
 # Not in pyproject.toml, because `airbyte-cdk connector test` would use them, too.
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
