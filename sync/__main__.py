@@ -115,7 +115,7 @@ def _sync(
     chosen_streams = [table.stream for table in tables]
     with connector.reading(chosen_streams) as read_from, open_database(target, folder) as database:
         sources = [f"{each.name} from {_SERVICES[each.name]}" for each in tables]
-        _print(f"Reading {' and '.join(sources)} into {database.location}")
+        _print(f"Reading {', '.join(sources)} into {database.location}")
         with during("read the saved states"):
             saved = database.saved_states(tables)
         if any(each["settings"] not in (settings, *earlier) for each in saved):
