@@ -23,7 +23,7 @@ from rich.progress import track
 
 from . import stop
 from .connector import Connector
-from .errors import SyncError, during
+from .errors import SyncError, describe, during
 from .settings import fingerprints
 from .target import DEFAULT, Target, parse
 
@@ -59,14 +59,15 @@ def main() -> NoReturn:
 def run(config: Path, to: str, streams: Sequence[str] = (), picture: Path | None = None) -> int:
     """Sync once, print a summary, and return the exit code."""
     try:
-        with during("started"):
-            target = parse(to)
-            if picture:
-                _check_picture(picture, target)
-            with tempfile.TemporaryDirectory() as name, stop.removing(Path(name)):
-                problems = _sync(config, target, streams, picture, Path(name))
+        target = parse(to)
+        if picture:
+            _check_picture(picture, target)
+        with tempfile.TemporaryDirectory() as name, stop.removing(Path(name)):
+            problems = _sync(config, target, streams, picture, Path(name))
     except SyncError as error:
         problems = [str(error)]
+    except Exception as error:
+        problems = [describe(error)]
     for problem in problems:
         _warn(problem, style="red")
     return 1 if problems else 0
@@ -125,14 +126,16 @@ def _sync(
         ]
         progress: Any = {"console": _err, "transient": True, "disable": not _err.is_terminal}
         messages = track(read_from(states), "Reading", **progress)
-        summaries = database.load(messages, tables, settings)
+        with during("read and wrote the records"):
+            summaries = database.load(messages, tables, settings)
         _print_summaries(summaries)
         _print(f"The tables are in {database.location}.")
         _print(f"Finished in {time.monotonic() - began:.1f} seconds")
         if picture and not connector.problems:
             from .report import report  # noqa: PLC0415 imports matplotlib
 
-            report(database.query, summaries, target.kind, picture)
+            with during("drew the picture"):
+                report(database.query, summaries, target.kind, picture)
             _print(f"\nPicture: {picture}")
     return connector.problems
 

@@ -16,21 +16,25 @@ class SyncError(Exception):
     """An error whose message is for the person who runs the sync."""
 
 
+_actions: list[str] = []
+
+
 @contextlib.contextmanager
 def during(action: str) -> Iterator[None]:
-    """Turn an error in the block into a SyncError that names `action`, such as "read rows"."""
-    try:
-        yield
-    except SyncError:
-        raise
-    except Exception as error:
-        raise SyncError(describe(error, action)) from error
+    """Let `describe` name this action, such as "drew the picture", if the block fails."""
+    _actions.append(action)
+    yield
+    _actions.pop()
 
 
-def describe(error: BaseException, action: str) -> str:
-    """Describe an error that happened while the sync did `action`."""
+def describe(error: BaseException) -> str:
+    """Describe an error that no database has described."""
+    action = _actions[-1] if _actions else "started"
+    _actions.clear()
     if isinstance(error, OSError) and error.errno in _FULL:
         return full_disk(f"for {error.filename}" if error.filename else "for temporary files")
+    if isinstance(error, OSError) and "No usable temporary directory" in str(error):
+        return f"{full_disk('for temporary files')} Or set TMPDIR to a folder on another disk."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'} cannot be used: {error.strerror}."
     cause = list(chain(error))[-1]

@@ -130,11 +130,19 @@ def _connect(target: Target) -> Any:
         text = str(error)
         for pattern, sentence in _REFUSED.items():
             if re.search(pattern, text):
-                raise SyncError(sentence) from None
+                raise SyncError(sentence.format(**_names(target))) from None
         raise SyncError(
             f"PostgreSQL did not accept the connection ({type(error).__name__}). Connect with "
             "psql and the same address: it shows why."
         ) from None
+
+
+def _names(target: Target) -> dict[str, str]:
+    """Return the quoted names of the database and the user in the address."""
+    parts = parse_dsn(target.address)
+    user = parts.get("user", "the user")
+    names = {"user": user, "database": parts.get("dbname", user)}
+    return {key: '"' + name.replace('"', '""') + '"' for key, name in names.items()}
 
 
 def _rights(grants: str) -> str:

@@ -50,6 +50,6 @@ def test_shows_nothing_of_standard_error(read, capfd):
 
 def test_starts_the_connector_in_utf_8(read, monkeypatch):
     monkeypatch.setitem(os.environ, "PYTHONIOENCODING", "latin-1")
-    messages, problems = read("print('{\"type\": \"RECORD\", \"record\": \"山\"}')")
+    messages, problems = read('print(\'{"type": "RECORD", "record": "山"}\')')
     assert [message["record"] for message in messages] == ["山"]
     assert problems == []
