@@ -1,5 +1,6 @@
 """Run `python -m sync` against a sandbox, and compare the tables with the connector's records."""
 
+import copy
 import json
 import os
 import re
@@ -80,6 +81,22 @@ class Sync:
         self.module = "sync"
         for leftover in self.temporary.iterdir():
             subprocess.run(["rm", "-r", leftover], check=True)
+
+
+def make_unusual(sandbox: Sandbox) -> None:
+    """Give carts values that a loader may change. The list has one of 120 carts twice."""
+    sandbox.carts[0].document |= {
+        "newField": {"deep": [1, {"x": None}], "text": "00042"}, "Email": "capital", "___": 1,
+        "id": "9007199254740993", "total": 9007199254740993, "baseTotal": 0.1 + 0.2,
+        "invoiceNumber": "00123", "lang": 7, "user": [],
+        "metadata": {"id": 2**63 + 1, "nul": "\0 \\u0000 \\\0", "null": None},
+        "completionDate": "2026-01-01T01:02:03.1234567-05:00",
+        "email": "\ue000\uf8ff", "currency": "", "status": '{"a": 1}',
+    }  # fmt: skip
+    sandbox.carts[7].document["items"] = "none"
+    del sandbox.carts[8].document["token"], sandbox.carts[9].document["token"]
+    sandbox.carts.append(copy.deepcopy(sandbox.carts[3]))  # the last one counts
+    sandbox.carts[-1].document["total"] = 77.5
 
 
 def counts(text: str) -> dict[str, Counts]:

@@ -9,7 +9,6 @@ import uuid
 from urllib.parse import quote
 
 import duckdb
-import psycopg2
 import pytest
 
 from sync.errors import SyncError

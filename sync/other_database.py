@@ -10,6 +10,7 @@ from dlt.common.configuration.exceptions import ConfigFieldMissingException, Con
 from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
 
+from . import bigquery_rows
 from .errors import SyncError, find
 from .load import Database
 
@@ -29,6 +30,8 @@ _BIGQUERY_LOGIN = (
 @contextlib.contextmanager
 def open_other(name: str, folder: Path) -> Iterator[Database]:
     """Open a destination with credentials from the environment. It is not locked."""
+    if name == "bigquery":
+        bigquery_rows.use()
     try:
         yield Database(name, DATASET, folder, f"{name}, dataset {DATASET}", _FORMATS.get(name))
     except SyncError:
