@@ -46,7 +46,7 @@ test: .venv/installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 test-bigquery: .venv-bigquery/installed
-	.venv-bigquery/bin/python -m pytest $(PYTEST_OPTIONS) bigquery_tests
+	.venv-bigquery/bin/python -m pytest $(PYTEST_OPTIONS) -p no:bqemulator bigquery_tests
 
 chaos: .venv/installed
 	@$(BIN)/python -m chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))

@@ -8,6 +8,8 @@ import sys
 from datetime import datetime, timezone
 
 import duckdb
+import psycopg2
+import pytest
 
 from sandbox import Fault
 from sync.columns import OTHERS
@@ -155,3 +157,28 @@ def test_demo_syncs_twice_and_draws(tmp_path):
     text = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
     assert counts(text)[CARTS].rows == 305  # the last summary counts
     assert (tmp_path / "demo/abandoned_carts.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_keeps_what_a_user_added_to_a_table(sync, database, sandbox):
+    """As the table in docs/sync.md says."""
+    sync(database.url, "--streams", CARTS)
+    for statement in (
+        "ALTER TABLE abandoned_carts ALTER COLUMN total TYPE NUMERIC(18, 4)",
+        "ALTER TABLE abandoned_carts ADD COLUMN note TEXT",
+        "UPDATE abandoned_carts SET note = 'mine'",
+        "ALTER TABLE abandoned_carts ADD PRIMARY KEY (token)",
+        "CREATE INDEX by_email ON abandoned_carts (email)",
+        "CREATE VIEW totals AS SELECT token, total FROM abandoned_carts",
+    ):
+        database.rows(statement)
+    cart = sandbox.carts[0]
+    cart.document["total"] = 77.7
+    cart.touch(sandbox.now())
+    assert counts(sync(database.url, "--streams", CARTS))[CARTS].changed == 1
+    notes = {row["token"]: row["note"] for row in database.rows("SELECT * FROM abandoned_carts")}
+    assert notes[cart.token] is None
+    assert "mine" in notes.values()
+    (total,) = database.rows(f"SELECT total FROM totals WHERE token = '{cart.token}'")
+    assert str(total["total"]) == "77.7000"
+    with pytest.raises((duckdb.CatalogException, psycopg2.errors.DuplicateTable)):
+        database.rows("CREATE INDEX by_email ON abandoned_carts (email)")

@@ -1,4 +1,4 @@
-"""Writes the rows for BigQuery, which reads a JSON column's text as a JSON string in dlt's files."""
+"""Writes rows for BigQuery. In dlt's own files, a JSON column would become a text."""
 
 from collections.abc import Sequence
 from typing import Any
