@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo picture sync probe test clients chaos image bench load lint format lock newest clean
+.PHONY: help demo picture sync probe test clients test-bigquery chaos image bench load lint format lock newest clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +32,7 @@ help:
 	@echo "make probe    find out what the APIs' documentation does not specify [CONFIG=secrets/config.json]"
 	@echo "make test     run all tests"
 	@echo "make clients  sync with PyAirbyte, Singer's SDK and airbyte-serverless (five minutes)"
+	@echo "make test-bigquery  run the tests of TO=bigquery against an emulator (650 MB to install)"
 	@echo "make image    build the Docker image and test it against the sandbox"
 	@echo "make chaos    run 200 syncs with random failures (half an hour) [RUNS=20] [SEED=17]"
 	@echo "make bench    measure speed and memory for benchmarks/RESULTS.md (eight minutes)"
@@ -72,6 +73,9 @@ clients: .venv/installed
 	done
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS) client_tests
 
+test-bigquery: .venv-bigquery/installed
+	.venv-bigquery/bin/python -m pytest $(PYTEST_OPTIONS) -p no:bqemulator bigquery_tests
+
 chaos: .venv/installed
 	@$(BIN)/python -m chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
@@ -107,7 +111,7 @@ newest: lock
 	$(MAKE) test
 
 clean:
-	rm -rf .venv .venv-clients .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-clients .venv-bigquery .tmp .hypothesis demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -r {} +
 
 # The dependencies are installed once. The package is installed again after each change to it.
@@ -129,4 +133,18 @@ clean:
 .venv/installed: .venv/needed $(FILES)
 	@rm -rf build
 	@$(INSTALL) --no-deps --reinstall-package source-abandoned-carts .
+	@touch $@
+
+# An environment of its own, because the emulator's dependencies are large.
+.venv-bigquery/needed: setup.py constraints.txt bigquery_tests/requirements.txt
+	@$(PYTHON) -m venv --clear .venv-bigquery
+	@.venv-bigquery/bin/python -m pip --quiet --quiet --disable-pip-version-check install --constraint constraints.txt uv
+	@.venv-bigquery/bin/uv pip install --quiet --compile-bytecode --python .venv-bigquery/bin/python \
+		".[sync,tests]" --requirement bigquery_tests/requirements.txt
+	@touch $@
+
+.venv-bigquery/installed: .venv-bigquery/needed $(FILES)
+	@rm -rf build
+	@.venv-bigquery/bin/uv pip install --quiet --compile-bytecode --python .venv-bigquery/bin/python \
+		--no-deps --reinstall-package source-abandoned-carts .
 	@touch $@

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import pytest
 
 from sandbox import Sandbox
 
-from .databases import postgresql_server
+from .databases import Database, DuckDB, PostgreSQL, postgresql_server
 from .forks import EXECUTABLE, ForkServer, Process
 
 ROOT = Path(__file__).parent.parent
@@ -250,3 +251,33 @@ def executable(tmp_path: Path, sandbox: Sandbox) -> Connector:
     """The real executable, to test start-up, signals, closed pipes and exit codes."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     return Connector(tmp_path, sandbox, None)
+
+
+@pytest.fixture
+def sync(tmp_path: Path, sandbox: Sandbox, connector: Connector) -> Iterator[Any]:
+    """A syncs.Sync that must not send requests to other addresses or leave files."""
+    from .syncs import Sync  # noqa: PLC0415 it imports this module
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.1)
+        proxy = f"http://127.0.0.1:{other.getsockname()[1]}"
+        yield (sync := Sync(tmp_path, sandbox, connector, proxy))
+        with pytest.raises(TimeoutError):
+            other.accept()
+    assert not sync.home.exists()
+    assert list(sync.temporary.rglob("*")) == []
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The PostgreSQL server that is started for xdist's workers, or another."""
+    shared = getattr(request.config, "workerinput", {}).get("postgresql")
+    with contextlib.nullcontext(shared) if shared else postgresql_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if request.param == "duckdb":
+        return DuckDB(tmp_path)
+    return PostgreSQL(request.getfixturevalue("server"))

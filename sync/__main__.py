@@ -1,84 +1,100 @@
 """python -m sync: sync once into your own database. --help shows the options."""
 
+if __name__ == "__main__":
+    from . import stop
+
+    stop.handle_signals()  # before the slow imports
+
 import argparse
-import hashlib
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 
-from .connector import Connector, SyncError
+from . import stop
+from .connector import Connector
+from .errors import SyncError, describe, during
+from .settings import fingerprints
+from .target import DEFAULT, Target, parse
 
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
+_SERVICES = {
+    "abandoned_carts": "Snipcart",
+    "departed_carts": "Snipcart",
+    "cart_stats": "Retargeting",
+}
+_SETTINGS = {  # what turns each stream on
+    "abandoned_carts": "snipcart_api_key",
+    "departed_carts": "snipcart_departed_carts to true",
+    "cart_stats": "retargeting_rest_key",
+}
+
 
 def main() -> NoReturn:
+    for output in (sys.stdout, sys.stderr):
+        output.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     parser = argparse.ArgumentParser(prog="python -m sync", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the connector's settings file")
     to = "duckdb:///PATH, postgresql://USER@HOST/DATABASE, or a dlt destination"
-    parser.add_argument("--to", default="duckdb:///data/abandoned_carts.duckdb", help=to)
+    parser.add_argument("--to", default=DEFAULT, help=to)
     parser.add_argument("--streams", default="", help="names separated by commas (default: all)")
     parser.add_argument("--picture", type=Path, help="print tables and draw them into this PNG")
     arguments = parser.parse_args()
     streams = arguments.streams.replace(",", " ").split()
-    sys.exit(run(arguments.config, arguments.to, streams, arguments.picture))
+    code = run(arguments.config, arguments.to, streams, arguments.picture)
+    os._exit(code)  # Python would spend a tenth of a second on removing modules
 
 
 def run(config: Path, to: str, streams: Sequence[str] = (), picture: Path | None = None) -> int:
     """Sync once, print a summary, and return the exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):  # handle like Ctrl-C: remove temporary files
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.default_int_handler)
     try:
-        check_options(to, picture)
-        with tempfile.TemporaryDirectory() as folder:
-            problems = _sync(config, to, streams, picture, Path(folder))
-    except KeyboardInterrupt:
-        problems = ["Stopped. The next sync resumes from the last saved state."]
+        target = parse(to)
+        if picture:
+            _check_picture(picture, target)
+        with tempfile.TemporaryDirectory() as name, stop.removing(Path(name)):
+            problems = _sync(config, target, streams, picture, Path(name))
     except SyncError as error:
         problems = [str(error)]
     except Exception as error:
-        from .errors import describe  # noqa: PLC0415 imports dlt
-
-        problems = [describe(error, to)]
+        problems = [describe(error)]
     for problem in problems:
-        _err.print(escape(problem), style="red")
+        _warn(problem, style="red")
     return 1 if problems else 0
 
 
-def check_options(to: str, picture: Path | None = None) -> None:
-    """Raise SyncError if `to` or `picture` is invalid. Its message quotes no password."""
-    url = urlsplit(to)
-    duckdb = url.scheme == "duckdb" and not url.netloc and url.path.strip("/")
-    postgresql = url.scheme in ("postgresql", "postgres") and url.netloc.count("@") < 2
-    other = to.isidentifier() and not to.startswith(("duckdb", "postgres"))
-    if not (duckdb or postgresql or other):
-        raise SyncError(
-            "TO must be duckdb:///PATH, postgresql://USER@HOST/DATABASE, or the name of a dlt "
-            "destination, such as bigquery. Percent-encode the password: write @ as %40."
-        )
-    if picture and (picture.suffix.lower() != ".png" or other):
+def _check_picture(picture: Path, target: Target) -> None:
+    """Raise SyncError if the picture cannot be drawn, which would be found after the sync."""
+    if picture.suffix.lower() != ".png" or target.kind not in ("duckdb", "postgresql"):
         raise SyncError("PICTURE must end in .png, and TO must be DuckDB or PostgreSQL.")
+    is_new = not picture.exists()
+    try:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.open("ab").close()
+        if is_new:
+            picture.unlink()
+    except OSError as error:
+        raise SyncError(
+            f"PICTURE={picture} cannot be written: {error.strerror}. Name another file."
+        ) from None
 
 
 def _sync(
-    config: Path, to: str, chosen: Sequence[str], picture: Path | None, folder: Path
+    config: Path, target: Target, chosen: Sequence[str], picture: Path | None, folder: Path
 ) -> list[str]:
     """Sync with temporary files in `folder`; return the connector's errors."""
     began = time.monotonic()
-    settings = hashlib.sha256(config.read_bytes()).hexdigest()[:12]
+    settings, *earlier = fingerprints(config)
     connector = Connector(config, folder, _warn)
     os.environ.update(  # dlt and matplotlib read these when they are imported
         DLT_DATA_DIR=str(folder),
@@ -92,37 +108,69 @@ def _sync(
     )
     with ThreadPoolExecutor() as pool:
         discovered = pool.submit(connector.discover)
-        from .load import Table, open_database  # noqa: PLC0415 a slow import, in parallel
+        from .databases import open_database  # noqa: PLC0415 a slow import, in parallel
+        from .load import Table  # noqa: PLC0415
 
         streams = discovered.result()
-    if unknown := ", ".join(sorted(set(chosen) - set(streams))):
-        raise SyncError(f"There is no stream {unknown}. Choose from {', '.join(streams)}.")
-    tables = [Table(streams[name]) for name in chosen or streams]
+    tables = [Table(streams[name]) for name in _choose(chosen, streams, config)]
     chosen_streams = [table.stream for table in tables]
-    with connector.reading(chosen_streams) as read_from, open_database(to, folder) as database:
-        saved = database.saved_states(tables)
-        if any(each["settings"] != settings for each in saved):
+    with connector.reading(chosen_streams) as read_from, open_database(target, folder) as database:
+        sources = [f"{each.name} from {_SERVICES[each.name]}" for each in tables]
+        _print(f"Reading {', '.join(sources)} into {database.location}")
+        with during("read the saved states"):
+            saved = database.saved_states(tables)
+        if any(each["settings"] not in (settings, *earlier) for each in saved):
             _warn("The settings changed. This sync reads everything again and keeps old rows.")
-        states = [json.loads(each["state"]) for each in saved if each["settings"] == settings]
+        states = [
+            json.loads(each["state"]) for each in saved if each["settings"] in (settings, *earlier)
+        ]
         progress: Any = {"console": _err, "transient": True, "disable": not _err.is_terminal}
-        read = database.load(track(read_from(states), "Reading", **progress), tables, settings)
-        print(f"{'stream':<20}{'records read':>12}{'rows now':>12}")
-        for stream, records in read.items():
-            ((rows,),) = database.query(f"SELECT COUNT(*) FROM {stream}")
-            print(f"{stream:<20}{records:>12,}{rows:>12,}")
-        print(f"Finished in {time.monotonic() - began:.1f} seconds", flush=True)
+        messages = track(read_from(states), "Reading", **progress)
+        with during("read and wrote the records"):
+            summaries = database.load(messages, tables, settings)
+        _print_summaries(summaries)
+        _print(f"The tables are in {database.location}.")
+        _print(f"Finished in {time.monotonic() - began:.1f} seconds")
         if picture and not connector.problems:
             from .report import report  # noqa: PLC0415 imports matplotlib
 
-            kind = "duckdb" if to.startswith("duckdb") else "postgresql"
-            report(database.query, read, kind, picture)
-            print(f"\nPicture: {picture}")
+            with during("drew the picture"):
+                report(database.query, summaries, target.kind, picture)
+            _print(f"\nPicture: {picture}")
     return connector.problems
 
 
+def _choose(chosen: Sequence[str], streams: Mapping[str, Any], config: Path) -> list[str]:
+    """Return the names of the chosen streams, or of all. The settings must turn them on."""
+    for name in chosen:
+        if name not in _SETTINGS:
+            raise SyncError(f"There is no stream {name}. Choose from {', '.join(streams)}.")
+        if name not in streams:
+            raise SyncError(
+                f"The settings do not turn on the stream {name}. Set {_SETTINGS[name]} in "
+                f"{config.absolute()}, or choose from {', '.join(streams)}."
+            )
+    return list(dict.fromkeys(chosen or streams))
+
+
+def _print_summaries(summaries: Mapping[str, Any]) -> None:
+    _print(
+        f"{'stream':<20}{'records read':>14}{'rows new':>14}{'rows changed':>14}{'rows now':>14}"
+    )
+    for stream, summary in summaries.items():
+        changed = "not counted" if summary.changed is None else f"{summary.changed:,}"
+        _print(f"{stream:<20}{summary.read:>14,}{summary.new:>14,}{changed:>14}{summary.rows:>14,}")
+
+
+def _print(text: str) -> None:
+    with stop.output:
+        print(text, flush=True)
+
+
 @cache  # print each message once: `discover` and `read` may log the same one
-def _warn(message: str) -> None:
-    _err.print(escape(message), style="yellow")
+def _warn(message: str, style: str = "yellow") -> None:
+    with stop.output:
+        _err.print(escape(message), style=style)
 
 
 if __name__ == "__main__":

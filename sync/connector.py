@@ -7,20 +7,23 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
+
+from . import stop
+from .errors import SyncError
 
 _COMMAND = Path(sys.executable).parent / "source-abandoned-carts"
 
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON; PostgreSQL cannot store it
 _RETRY = "Retrying in "  # in log lines that are shown although they are not warnings
+_GARBLED = (
+    "The connector wrote a line that is not a message, so the sync stopped reading. Run make "
+    "clean, and sync again. If that does not help, report this."
+)
 
 Messages = Iterable[tuple[dict[str, Any], int]]
 """RECORD and STATE messages with their sizes in bytes."""
-
-
-class SyncError(Exception):
-    """An error whose message is for the person who runs the sync."""
 
 
 class Connector:
@@ -74,12 +77,19 @@ class Connector:
     @contextlib.contextmanager
     def _run(self, command: str, *arguments: str) -> Iterator[Any]:
         command_line = [str(_COMMAND), command, "--config", str(self._config), *arguments]
-        environment = {**os.environ, "TMPDIR": str(self._folder)}
-        with Popen(command_line, env=environment, stdin=PIPE, stdout=PIPE) as process:
+        environment = {
+            **os.environ,
+            "PYTHONIOENCODING": "utf-8",  # this variable has precedence over PYTHONUTF8
+            "PYTHONUTF8": "1",
+            "TMPDIR": str(self._folder),
+        }
+        # Python writes tracebacks and warnings to standard error, and they may quote customers.
+        standard: Any = {"stdin": PIPE, "stdout": PIPE, "stderr": DEVNULL}
+        with Popen(command_line, env=environment, **standard) as process, stop.killing(process):
             try:
                 yield process
             except BaseException:
-                process.terminate()
+                process.kill()
                 raise
 
     def _messages(self, process: Any) -> Messages:
@@ -87,13 +97,19 @@ class Connector:
             if not line.endswith(b"\n"):
                 break  # the connector was killed while it wrote
             plain = _NUL.sub(rb"\1\\ufffd", line) if rb"\u0000" in line else line
-            match json.loads(plain):
+            try:
+                message = json.loads(plain)
+            except ValueError:  # its text quotes the line
+                self._errors[None] = _GARBLED
+                process.kill()
+                break
+            match message:
                 case {"log": {"level": level, "message": text}}:
                     if level == "WARN" or _RETRY in text:
                         self._warn(text)
                 case {"trace": {"error": {"message": text} as error}}:
                     stream = error.get("stream_descriptor") or {}
                     self._errors.setdefault(stream.get("name"), text)
-                case {"type": "RECORD" | "STATE" | "CATALOG"} as message:
+                case {"type": "RECORD" | "STATE" | "CATALOG"}:
                     yield message, len(line)
         self._exit_code = process.wait()

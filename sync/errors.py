@@ -1,40 +1,67 @@
-"""Error messages for the person who runs the sync."""
+"""Errors as sentences for the person who runs the sync. None of them quotes a cart."""
 
-import re
-import sys
+import contextlib
+import errno
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
-import duckdb
-import psycopg2
-from dlt.common.configuration.exceptions import ConfigFieldMissingException
-from dlt.common.destination.exceptions import UnknownDestinationModule
-from dlt.common.exceptions import MissingDependencyException
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-_FINAL = (ConfigFieldMissingException, MissingDependencyException, UnknownDestinationModule)
+_Error = TypeVar("_Error", bound=BaseException)
 
 
-def describe(error: BaseException, to: str) -> str:
-    """Return an error message. It leaves out database messages that may quote a cart."""
-    while not isinstance(error, _FINAL) and (cause := error.__cause__ or error.__context__):
-        error = cause
-    match error:
-        case MissingDependencyException():
-            needed = " ".join(f'"{name}"' for name in error.dependencies)
-            return (
-                f"TO={to} needs packages. Install them: {sys.executable} -m uv pip install {needed}"
-            )
-        case ConfigFieldMissingException():
-            names = dict.fromkeys(re.findall(rf"\b(DESTINATION__{to.upper()}__\w+)\)", str(error)))
-            return f"TO={to} is not configured. Set the environment variables {', '.join(names)}."
-        case UnknownDestinationModule():
-            return f"TO={to} is not a dlt destination. Check its name at https://dlthub.com/docs."
-        case OSError():
-            return f"{error.filename or 'A file'} cannot be used: {error.strerror}."
-        case duckdb.IOException() | psycopg2.OperationalError() | psycopg2.ProgrammingError():
-            return f"The database cannot be used: {str(error).strip().splitlines()[0]}"
-    place = traceback.extract_tb(error.__traceback__)[-1]
+class SyncError(Exception):
+    """An error whose message is for the person who runs the sync."""
+
+
+_actions: list[str] = []
+
+
+@contextlib.contextmanager
+def during(action: str) -> Iterator[None]:
+    """Let `describe` name this action, such as "drew the picture", if the block fails."""
+    _actions.append(action)
+    yield
+    _actions.pop()
+
+
+def describe(error: BaseException) -> str:
+    """Describe an error that no database has described."""
+    action = _actions[-1] if _actions else "started"
+    _actions.clear()
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return full_disk(f"for {error.filename}" if error.filename else "for temporary files")
+    if isinstance(error, OSError) and "No usable temporary directory" in str(error):
+        return f"{full_disk('for temporary files')} Or set TMPDIR to a folder on another disk."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'A file'} cannot be used: {error.strerror}."
+    cause = list(chain(error))[-1]
+    frames = traceback.extract_tb(cause.__traceback__)  # empty for errors that C code raised
+    place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return (
-        f"The sync failed with {type(error).__name__} in {Path(place.filename).name}, line "
-        f"{place.lineno}. Check TO and the database user's rights. If both are right, report this."
+        f"The sync failed with {type(cause).__name__}{place} while it {action}. Run it again: it "
+        "resumes from the last saved state. If it fails again, report this message."
     )
+
+
+def full_disk(where: str) -> str:
+    return (
+        f"There is no space left on the disk {where}. Free some, and run the sync again: it "
+        "resumes from the last saved state."
+    )
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from."""
+    seen: set[int] = set()
+    while error and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def find(error: BaseException, kind: type[_Error]) -> _Error | None:
+    """Return the first error of this kind, from the origin on."""
+    return next((each for each in reversed(list(chain(error))) if isinstance(each, kind)), None)

@@ -4,22 +4,40 @@ dlt receives Arrow tables with the columns of the stream's schema, so it infers 
 by primary key, and saves each state in the same load as the rows that the state covers.
 """
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dlt
-import duckdb
-import psycopg2
 import pyarrow as pa
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.destinations.fs_client import FSClientBase
+from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from .columns import OTHERS, Kind, column_name, kind_of, to_row
-from .connector import Messages, SyncError
+from .connector import Messages
+from .errors import SyncError
 
-_NAME, _DATASET = "abandoned_carts", "carts"  # the pipeline; the dataset in a warehouse
+_NAME = "abandoned_carts"  # of the pipeline, its source and its schema
+
+_STATES = 2
+"""How many states are kept."""
+
+_DIALECTS = {  # the key as text, a hash of the columns, and a condition for a list of keys
+    "duckdb": ("CAST({key} AS TEXT)", "HASH({columns})", "{key} = ANY(%s)"),
+    "postgres": (
+        "CAST({key} AS TEXT)",
+        "HASHTEXTEXTENDED(CAST(ROW({columns}) AS TEXT), 0)",
+        "{key} = ANY(%s)",
+    ),
+    "bigquery": (
+        "CAST({key} AS STRING)",
+        "FARM_FINGERPRINT(TO_JSON_STRING(STRUCT({columns})))",
+        "{key} IN UNNEST(%s)",
+    ),
+}
+"""By the name of the destination. In others, changed rows are not counted."""
 
 _WRITE_EVERY = 16 * 2**20
 """Rows are written after this many bytes of messages. A killed sync resumes from there."""
@@ -52,6 +70,28 @@ class Table:
         }
         self._rows: dict[object, dict[str, Any]] = {}
         self.state: Mapping[str, Any] | None = None
+        self.rows_before = 0
+        self.changed: set[str] = set()
+        self._created: set[str] = set()
+
+    @property
+    def key(self) -> str:
+        (key,) = self._keys  # each stream has one
+        return key
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self._hints)
+
+    @property
+    def pending_keys(self) -> list[Any]:
+        return [key for row in self._rows.values() if (key := row.get(self.key)) is not None]
+
+    def compare(self, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+        """Add the rows whose hash changed to `changed`, unless this sync has created them."""
+        self._created |= after.keys() - before.keys()
+        differing = {key for key, digest in before.items() if after.get(key) != digest}
+        self.changed |= differing - self._created
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add a record to the pending rows. It replaces a pending row with the same key."""
@@ -83,41 +123,83 @@ class Table:
         )
 
 
+@dataclass
+class Summary:
+    """What a sync did to a stream's table. `changed` is None if it cannot be counted."""
+
+    read: int
+    new: int
+    changed: int | None
+    rows: int
+
+
 class Database:
-    """The tables of all streams, in a dlt destination."""
+    """The tables of all streams, in a dlt destination. `location` names it for users."""
 
     def __init__(
-        self, destination: Any, dataset: str, folder: Path, file_format: Any = None
+        self,
+        destination: Any,
+        dataset: str,
+        folder: Path,
+        location: str,
+        file_format: Any = None,
     ) -> None:
+        self.location = location
         self._file_format = file_format
         self._pipeline = dlt.pipeline(
             _NAME, destination=destination, dataset_name=dataset, pipelines_dir=str(folder)
         )
-        self._pipeline.sync_destination()
+        self._dialect = _DIALECTS.get(self._pipeline.destination.destination_name)
 
     def saved_states(self, tables: Sequence[Table]) -> list[dict[str, str]]:
         """Return the last state of each stream that has a table, with the settings of that sync.
 
-        Tables and columns that a user dropped are created again.
+        Tables and columns that a user dropped are created again. SyncError is raised if another
+        program has created one of the tables.
         """
-        existing = []
-        for table in tables:
-            with contextlib.suppress(DatabaseUndefinedRelation):
-                self.query(f"SELECT 1 FROM {table.name} WHERE 1 = 0")
-                existing.append(table.name)
-        if self._pipeline.default_schema_name:
-            with self._pipeline.destination_client() as client:
-                client.update_stored_schema(force=True)
-        elif existing:
+        names = [table.name for table in tables]
+        with self._client() as client:
+            schema = client.schema
+            found = _columns(client, [*names, schema.version_table_name, schema.state_table_name])
+            has_record = bool(found[schema.version_table_name])
+            stored = client.get_stored_schema(_NAME) if has_record else None
+        if found[schema.state_table_name]:
+            self._pipeline.sync_destination()
+        created = json.loads(stored.schema)["tables"] if stored else {}
+        # A sync that was killed may have created a table, but no record of it. Only this loader
+        # writes a column of this name.
+        unmarked = [name for name in names if found[name] and OTHERS not in found[name]]
+        if foreign := [name for name in unmarked if name not in created]:
             raise SyncError(
-                "An earlier version, or another program, has written the tables "
-                f"{', '.join(existing)} with other columns. Drop them, or use another database."
+                f"Another program, or an earlier version, has written {', '.join(foreign)} in "
+                f"{self.location}. Rename or drop these tables, or use another database."
             )
+        if self._pipeline.default_schema_name:
+            self._create_dropped(names, found)
+        elif stored:
+            # No sync has ended yet. dlt would trust the record, and not look for the tables.
+            with self._client() as client:
+                client.drop_tables()  # no table, but the record
+        for table in tables:
+            table.rows_before = self._count(table) if found[table.name] else 0
         states = self._pipeline.state.get("sources", {}).get(_NAME, {}).get("resources", {})
-        return [states[name] for name in existing if name in states]
+        return [states[name] for name in names if found[name] and name in states]
 
-    def load(self, messages: Messages, tables: Sequence[Table], settings: str) -> dict[str, int]:
-        """Write the records and states, and return the number of records by stream."""
+    def _client(self) -> Any:
+        return self._pipeline.destination_client()
+
+    def _create_dropped(self, names: Sequence[str], found: Mapping[str, set[str]]) -> None:
+        """Create tables and columns again that a user dropped."""
+        schema = self._pipeline.default_schema
+        known = [name for name in names if name in schema.tables]
+        if any(set(schema.get_table_columns(name)) - found[name] for name in known):
+            with self._client() as client:
+                client.update_stored_schema(known, force=True)
+
+    def load(
+        self, messages: Messages, tables: Sequence[Table], settings: str
+    ) -> dict[str, Summary]:
+        """Write the records and states, and return what changed by stream."""
         by_name = {table.name: table for table in tables}
         read = dict.fromkeys(by_name, 0)
         pending = 0
@@ -133,12 +215,67 @@ class Database:
                 self._write(tables, settings)
                 pending = 0
         self._write(tables, settings)
-        return read
+        return {name: self._summary(by_name[name], count) for name, count in read.items()}
+
+    def _summary(self, table: Table, read: int) -> Summary:
+        rows = self._count(table)
+        changed = len(table.changed) if self._dialect else None
+        return Summary(read, rows - table.rows_before, changed, rows)
 
     def _write(self, tables: Sequence[Table], settings: str) -> None:
         """Write all pending rows and states. No state is written before its records."""
+        digests = {table: self._digests(table, table.pending_keys) for table in tables}
+        keys = {table: table.pending_keys for table in tables}
         source = dlt.source(lambda: [table.resource(settings) for table in tables], name=_NAME)
-        self._pipeline.run(source(), loader_file_format=self._file_format)
+        # Not `run`, which would read the state and the schema again.
+        self._pipeline.extract(source(), loader_file_format=self._file_format)
+        self._pipeline.normalize()
+        self._pipeline.load()
+        for table in tables:
+            table.compare(digests[table], self._digests(table, keys[table]))
+        self._delete_old_states()
+
+    def _digests(self, table: Table, keys: list[Any]) -> dict[str, int]:
+        """Return a hash of each row with one of these keys, if the table had rows before."""
+        if not (self._dialect and table.rows_before and keys):
+            return {}
+        with self._pipeline.sql_client() as client:
+            key, *columns = map(client.escape_column_name, [table.key, *table.columns])
+            text, digest, condition = (
+                each.format(key=key, columns=", ".join(columns)) for each in self._dialect
+            )
+            name = client.make_qualified_table_name(table.name)
+            statement = f"SELECT {text}, {digest} FROM {name} WHERE {condition}"
+            with client.execute_query(statement, keys) as cursor:
+                return dict(cursor.fetchall())
+
+    def _delete_old_states(self) -> None:
+        """Keep the newest states. dlt adds one with each load, and reads only the last."""
+        if not self._dialect:
+            return
+        with self._client() as client:
+            states, loads = (
+                client.sql_client.make_qualified_table_name(name)
+                for name in (client.schema.state_table_name, client.schema.loads_table_name)
+            )
+            found = client.sql_client.execute_sql(
+                f"SELECT s._dlt_load_id, l.status FROM {states} AS s LEFT JOIN {loads} AS l"
+                f" ON l.load_id = s._dlt_load_id WHERE s.pipeline_name = %s ORDER BY 1 DESC",
+                _NAME,
+            )
+            # The state of an interrupted load has no load with a status, and does not count.
+            newest = [load_id for load_id, status in found if status == 0][:_STATES]
+            if newest and len(found) > len(newest):
+                kept = ", ".join(["%s"] * len(newest))
+                old = f"pipeline_name = %s AND _dlt_load_id NOT IN ({kept})"
+                client.sql_client.execute_sql(f"DELETE FROM {states} WHERE {old}", _NAME, *newest)
+
+    def _count(self, table: Table) -> int:
+        with self._pipeline.sql_client() as client:
+            name = client.make_qualified_table_name(table.name)
+            with client.execute_query(f"SELECT COUNT(*) FROM {name}") as cursor:
+                ((rows,),) = cursor.fetchall()
+            return int(rows)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query."""
@@ -146,32 +283,13 @@ class Database:
             return cursor.fetchall()
 
 
-@contextlib.contextmanager
-def open_database(to: str, folder: Path) -> Iterator[Database]:
-    """Open the database that `to` names. Lock DuckDB and PostgreSQL against a second sync."""
-    if to.startswith("duckdb:"):
-        path = Path(to.removeprefix("duckdb:///")).absolute()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with duckdb.connect(path) as file:  # DuckDB locks the file
-            yield Database(dlt.destinations.duckdb(file), "main", folder)
-    elif to.startswith("postgres"):
-        with contextlib.closing(psycopg2.connect(to)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT COALESCE(current_schema(), 'public'),"
-                    " pg_try_advisory_lock(hashtext('source-abandoned-carts'))"
-                )
-                schema, locked = cursor.fetchone()  # locked until the connection ends
-            if not locked:
-                raise SyncError("Another sync is writing into this database. Try again later.")
-            info = connection.info  # with the password from PGPASSWORD or ~/.pgpass
-            login = {"username": info.user, "password": info.password or "none"}
-            where = {"database": info.dbname, "host": "see query", "query": info.dsn_parameters}
-            postgres = dlt.destinations.postgres(
-                login | where, enable_dataset_name_normalization=False
-            )
-            # By default, dlt would load CSV files, which turn empty strings into NULL.
-            yield Database(postgres, schema, folder, "insert_values")
-    else:
-        yield Database(to, _DATASET, folder)
+def _columns(client: Any, tables: Sequence[str]) -> dict[str, set[str]]:
+    """Return the columns of these tables. A table that does not exist has none."""
+    found: dict[str, set[str]] = {table: set() for table in tables}
+    if not client.is_storage_initialized():
+        return found
+    if isinstance(client, SqlJobClientBase):
+        return found | {table: set(columns) for table, columns in client.get_storage_tables(tables)}
+    if isinstance(client, FSClientBase):  # files have no columns of their own
+        return {table: {OTHERS} if client.list_table_files(table) else set() for table in tables}
+    return found
