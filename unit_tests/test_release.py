@@ -100,8 +100,9 @@ def test_image_requirements_have_hashes():
     assert all("--hash=sha256:" in line for line in pinned)
 
 
-def test_tests_named_in_security_exist():
-    named = re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text())
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/design.md"])
+def test_tests_named_in_a_document_exist(page):
+    named = re.findall(r"`(test_\w+)`", (ROOT / page).read_text())
     files = [*ROOT.glob("unit_tests/*.py"), *ROOT.glob("integration_tests/*.py")]
     defined = set(re.findall(r"def (test_\w+)", "".join(path.read_text() for path in files)))
     assert len(named) > 10
