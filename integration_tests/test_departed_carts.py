@@ -1,8 +1,10 @@
 """Carts that leave Snipcart's list: which are reported, with which status."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
+import jsonschema
 import pytest
 
 from sandbox import Fault, make_carts
@@ -19,7 +21,7 @@ def shop(sandbox, connector):
 
 def departures(shop: Shop, **options: Any) -> list[tuple[str, str | None]]:
     """Sync. Return the tokens of the departures with their statuses."""
-    return [(record["token"], record.get("status")) for record in shop.sync(**options)]
+    return [(record["token"], record["status"]) for record in shop.sync(**options)]
 
 
 def delete(carts: list[Any]) -> set[tuple[str, None]]:
@@ -39,7 +41,7 @@ def test_reports_completed_and_deleted_carts(shop):
     hidden.on_list = waiting.on_list = False
     assert departures(shop) == [(completed.token, "Processed"), (deleted.token, None)]
     found, gone = shop.output.records(STREAM)
-    assert "cart" not in gone
+    assert gone["cart"] is None
     assert abs(instant(found["cart"]["completionDate"]) - now) < timedelta(seconds=1)
     assert before == gone["last_seen_at"] <= gone["noticed_at"] == shop.state["noticed_at"]
     hidden.complete(shop.sandbox.now(), "Shipped")
@@ -51,6 +53,19 @@ def test_reports_completed_and_deleted_carts(shop):
     assert departures(shop) == []
     completed.complete(shop.sandbox.now())
     assert departures(shop) == [(completed.token, "Processed")]
+
+
+def test_records_match_the_schema(shop):
+    shop.sync()
+    for cart in shop.sandbox.carts[:-1]:
+        cart.complete(shop.sandbox.now())
+    delete(shop.sandbox.carts[-1:])
+    (message,) = shop.connector.run("discover", config=shop.config).of("CATALOG")
+    schemas = {stream["name"]: stream["json_schema"] for stream in message["catalog"]["streams"]}
+    records = shop.sync()
+    assert len(records) == len(shop.sandbox.carts)
+    for record in records:
+        jsonschema.Draft7Validator(schemas[STREAM]).validate(record)
 
 
 def test_missed_cart_is_no_departure(shop):
@@ -83,21 +98,79 @@ def test_requests_500_carts_per_sync_and_knows_5000(shop, sandbox):
     assert {*first, *departures(shop)} == expected
 
 
-@pytest.mark.parametrize(
-    ("status", "cause"), [(401, "config"), (429, "transient"), (503, "transient"), (400, "system")]
-)
-def test_next_sync_repeats_the_departures_of_a_failed_one(shop, status, cause):
+def test_requests_carts_in_turns(shop, sandbox):
+    sandbox.carts = make_carts(640)
     shop.sync()
-    left = shop.sandbox.carts[2:5]
-    expected = delete(left)
-    shop.sandbox.faults = [
-        Fault("status", times=99, status=status, when=lambda r: r.path.endswith(left[1].token))
-    ]
-    assert set(departures(shop, code=1)) <= expected - {(left[1].token, None)}
-    assert shop.output.error(STREAM)["failure_type"] == f"{cause}_error"
-    assert shop.output.states(STREAM) == []
-    shop.sandbox.faults = []
+    for cart in sandbox.carts[:600]:
+        cart.on_list = False
+    assert departures(shop) == []
+    first = [request.path for request in sandbox.requests if "limit" not in request.query]
+    left = delete(sandbox.carts[600:])
+    # The carts that were never requested come first: 40 new ones, and 100 of the others.
+    assert set(departures(shop)) == left
+    second = [request.path for request in sandbox.requests if "limit" not in request.query]
+    assert len(first) == len(set(first)) == len(second) == len(set(second)) == 500
+    assert set(first).isdisjoint(second[:140])
+    assert second[140:] == first[:360]
+
+
+def test_state_stays_below_256_kib(shop, sandbox):
+    sandbox.carts = make_carts(5_200)
+    for number, cart in enumerate(sandbox.carts):
+        cart.document |= {"token": f'{number:04}"{"車" * 35}', "items": []}
+    sandbox.carts[0].document["token"] = "x" * 300_000
+    sandbox.carts[0].touch(sandbox.now())
+    shop.sync()
+    assert 250_000 < len(json.dumps(shop.state, ensure_ascii=False).encode()) < 262_144
+    (tokens,) = shop.state["known"].values()
+    newest = sorted((c for c in sandbox.carts[1:] if c.modified), key=lambda cart: cart.modified)
+    assert {cart.token for cart in newest[100 - len(tokens) :]} <= set(tokens)
+    expected = delete([cart for cart in sandbox.carts if cart.token in tokens[:9]])
     assert set(departures(shop)) == expected
+
+
+def test_warns_after_a_pause_of_more_than_30_days(shop):
+    shop.sync()
+    shop.sandbox.clock_offset = 30 * 86_400
+    delete(shop.sandbox.carts[:1])
+    assert len(departures(shop)) == 1
+    assert shop.output.logs("WARN") == []
+    shop.sandbox.clock_offset += 45 * 86_400
+    delete(shop.sandbox.carts[1:2])
+    assert departures(shop) == []
+    (warning,) = shop.output.logs("WARN")
+    assert "was 45 days ago. Carts that left the list in the meantime are unknown." in warning
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [(401, "config"), (429, "transient"), (503, "transient"), (400, "system"), (422, "system")],
+)
+def test_failing_cart_keeps_no_other_from_its_turn(shop, status, cause):
+    shop.sync()
+    failing, *others = shop.sandbox.carts[2:5]
+    expected = delete(others)
+    delete([failing])
+    shop.sandbox.faults = [
+        Fault("status", times=99, status=status, when=lambda r: r.path.endswith(failing.token))
+    ]
+    for reported in (expected, set()):
+        assert set(departures(shop, code=1)) == reported
+        assert shop.output.error(STREAM)["failure_type"] == f"{cause}_error"
+    shop.sandbox.faults = []
+    assert departures(shop) == [(failing.token, None)]
+
+
+def test_failing_service_ends_the_sync_after_three_carts(shop):
+    shop.sync()
+    delete(shop.sandbox.carts)
+    fault = Fault("status", times=999, status=503, when=lambda r: "limit" not in r.query)
+    shop.sandbox.faults = [fault]
+    assert departures(shop, code=1) == []
+    assert shop.output.error(STREAM)["failure_type"] == "transient_error"
+    assert len(shop.sandbox.requests) == 1 + 3 * 6
+    shop.sandbox.faults = []
+    assert len(departures(shop)) == len(shop.sandbox.carts)
 
 
 def test_loses_nothing_when_killed(shop):

@@ -69,6 +69,17 @@ def test_requests_the_narrowest_range_by_the_service_time(make_shop):
     assert shop.missing() == []
 
 
+def test_sends_a_request_for_each_page_of_a_long_range(make_shop):
+    shop = make_shop(2_000, hours=720)
+    shop.sync()
+    shop.pass_hours(10 * 24)
+    shop.sync()
+    first, *others = [request.query["timeRange"] for request in shop.sandbox.requests]
+    assert first == "LessThan4Hours"
+    assert 1 < len(others) < 6
+    assert set(others) == {"LessThanAMonth"}
+
+
 @pytest.mark.parametrize(("wait", "hours"), [(22, 24), (1, 0)], ids=["due", "turned off"])
 @pytest.mark.parametrize("date", ["modified", "created"])
 def test_full_scan_emits_what_narrow_scans_missed(make_shop, date, wait, hours):

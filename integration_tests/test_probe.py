@@ -111,7 +111,7 @@ def test_short_pages_and_changes_are_not_misread(account, tmp_path, capsys):
 
 def test_ends_without_a_traceback(account, tmp_path):
     path = tmp_path / "config.json"
-    with pytest.raises(SystemExit, match=r"No such file .*config\.json"):
+    with pytest.raises(SystemExit, match=r"config\.json cannot be read: No such file"):
         main(["--config", str(path)])
     path.write_text(json.dumps(account.config))
     command = [sys.executable, "-m", "probe", "--config", str(path)]

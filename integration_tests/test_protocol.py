@@ -9,11 +9,12 @@ import subprocess
 import sys
 import termios
 import time
+from importlib.metadata import version
 
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
-from sandbox import make_carts
+from sandbox import Fault, make_carts
 
 from .conftest import CARTS, ROOT, STATS, catalog
 
@@ -35,9 +36,9 @@ def test_check_succeeds_and_warns_of_a_misspelt_setting(sandbox, connector):
     output = connector.run("check", config={**sandbox.config, "snipcart_emial": "a@b.example"})
     assert (output.code, output.status["status"]) == (0, "SUCCEEDED")
     assert "Snipcart and Retargeting" in output.status["message"]
-    assert "snipcart_emial" in output.logs("WARN")[0]
+    assert "snipcart_emial. Did you mean snipcart_email?" in output.logs("WARN")[0]
     agents = {request.headers["user-agent"] for request in sandbox.requests}
-    assert agents == {"source-abandoned-carts/0.1.0"}
+    assert agents == {f"source-abandoned-carts/{version('source-abandoned-carts')}"}
 
 
 def test_discover_lists_the_streams_that_are_turned_on(sandbox, connector):
@@ -104,6 +105,38 @@ def test_sample_files_are_valid(sandbox, connector):
         for key, value in entry["stream"]["stream_state"].items():
             saved = str(first.states(stream)[-1][key])
             assert re.sub("[0-9]", "9", saved) == re.sub("[0-9]", "9", str(value))
+
+
+def test_debug_logs_a_line_for_each_request(sandbox, connector):
+    sandbox.faults = [Fault("status", status=503), Fault("reset", "retargeting")]
+    config = {**sandbox.config, "start_date": "2026-01-01", "snipcart_page_size": 100}
+    output = connector.read(config, CARTS, STATS, options=("--debug",))
+    assert output.code == 0
+    assert {m["type"] for m in output.messages} == {"LOG", "TRACE", "RECORD", "STATE"}
+    lines = [log for log in output.logs("DEBUG") if ", attempt " in log]
+    assert len(lines) == len(sandbox.requests)
+    size = r"[0-9,]+ bytes, [0-9,]+ ms"
+    for pattern in (
+        r"Snipcart /carts/abandoned, limit 100, attempt 1: 503, 0 bytes, [0-9,]+ ms",
+        rf"Snipcart /carts/abandoned, limit 100, attempt 2: 200, {size}",
+        r"Retargeting /shopping-carts, 2026-01-01T00:00:00Z to 2026-01-30T23:59:59Z, "
+        r"attempt 1: no response, 0 bytes, [0-9,]+ ms",
+        rf"Retargeting /shopping-carts, 2026-01-31T00:00:00Z to [0-9T:-]+Z, attempt 1: 200, {size}",
+    ):
+        assert [line for line in lines if re.fullmatch(pattern, line)], pattern
+
+
+def test_debug_hides_the_token_of_a_single_cart(sandbox, connector):
+    config = {**sandbox.config, "snipcart_departed_carts": True}
+    (state,) = connector.read(config, "departed_carts").states("departed_carts")
+    sandbox.carts[0].complete(sandbox.now())
+    state = {"departed_carts": state}
+    output = connector.read(config, "departed_carts", state=state, options=("--debug",))
+    (record,) = output.records("departed_carts")
+    logs = " ".join(output.logs("DEBUG"))
+    assert "Snipcart /carts/abandoned/{token}, attempt 1: 200, " in logs
+    assert record["token"] == sandbox.carts[0].token
+    assert record["token"] not in logs
 
 
 def test_rejects_invalid_settings_before_any_request(sandbox, connector):

@@ -13,10 +13,12 @@ import requests
 
 from sandbox import Sandbox, make_carts, make_events
 from sandbox.data import DATE_FORMATS, FIRST_DAY, NO_DATE
+from source_abandoned_carts.json_schemas import read_schema
 
 from .conftest import ROOT
 
-SCHEMA = json.loads((ROOT / "source_abandoned_carts/schemas/abandoned_carts.json").read_text())
+SCHEMA = read_schema("abandoned_carts")
+DEPARTED = read_schema("departed_carts")["properties"]["cart"]
 JSON = {"Accept": "application/json"}
 THIRTY_DAYS = 30 * 86_400
 
@@ -70,6 +72,35 @@ def test_same_seed_makes_the_same_carts_with_all_fields():
     text = json.dumps(documents)
     assert "\\ud83d\\ude00" in text
     assert 'surrogate \\ud83d"' in text
+
+
+def test_bought_carts_have_all_fields_of_orders():
+    carts = make_carts(300)
+    for cart in carts:
+        cart.complete(FIRST_DAY)
+    assert list(never_filled(DEPARTED, [cart.document for cart in carts])) == []
+    for cart in carts:
+        cart.put_back()
+    documents = [cart.document for cart in carts]
+    assert {*never_filled(DEPARTED, documents)} == {
+        "completionDate",
+        *(DEPARTED["properties"].keys() - SCHEMA["properties"].keys()),
+    }
+
+
+def test_carts_hold_each_kind_of_value():
+    documents = [cart.document for cart in make_carts(300)]
+    items = [item for document in documents for item in document["items"]]
+    for values, name, kinds in (
+        (documents, "metadata", {dict, list, str}),
+        (documents, "recoveryCampaignStatus", {str, dict}),
+        (documents, "shippingCharged", {bool, float}),
+        (documents, "paymentMethod", {int, str}),
+        (items, "metadata", {dict, list, str}),
+        (items, "stackable", {bool, str}),
+    ):
+        found = {type(value[name]) for value in values if value.get(name) is not None}
+        assert found == kinds, name
 
 
 def test_checks_basic_auth_and_the_accept_header(sandbox):
@@ -135,3 +166,11 @@ def test_installed_package_contains_only_the_connector():
     folders = {parts[0] for parts in names if ".." not in parts and "dist-info" not in parts[0]}
     assert folders == {"source_abandoned_carts"}
     assert {"spec.yaml", "py.typed", "schemas"} <= {parts[1] for parts in names}
+
+
+def test_rate_limit_applies_to_each_service(sandbox):
+    sandbox.rate_limit, sandbox.rate_limit_headers = (2, 60), {"Retry-After": "7"}
+    responses = [carts(sandbox) for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 429]
+    assert responses[2].headers["Retry-After"] == "7"
+    assert stats(sandbox)["status"] == "success"

@@ -186,7 +186,7 @@ def test_describes_a_constraint_in_duckdb_without_data(message, tmp_path):
     [
         ("duckdb:////proc/carts.duckdb", (), "Cannot open file"),
         ("snowflake", (), "DESTINATION__SNOWFLAKE__CREDENTIALS__DATABASE"),
-        ("sqlalchemy", (), '-m pip install "dlt[sqlalchemy]"'),
+        ("sqlalchemy", (), '-m uv pip install "dlt[sqlalchemy]"'),
         ("nowhere", (), "TO=nowhere is not a dlt destination."),
         ("data/x.duckdb", (), "Write TO=duckdb:///data/x.duckdb,"),
         ("duckdb:///x", ("--streams", "x"), "no stream x. Choose from abandoned_carts, cart"),

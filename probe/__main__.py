@@ -7,7 +7,7 @@ import sys
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_abandoned_carts import SourceAbandonedCarts
+from source_abandoned_carts import SourceAbandonedCarts, files
 from source_abandoned_carts.config import read_config
 
 from .meter import NO_SETTING, OutOfRequestsError
@@ -26,12 +26,12 @@ def main(arguments: list[str] | None = None) -> None:
     probes: list[SnipcartProbe | RetargetingProbe] = []
     try:
         spec = source.spec(logging.getLogger(__name__)).connectionSpecification
-        config = read_config(source.read_config(path), spec)
+        config = read_config(files.read_config(path), spec)
         if config.snipcart_api_key:
             probes.append(SnipcartProbe(config, urls))
         if config.retargeting_rest_key:
             probes.append(RetargetingProbe(config, urls))
-    except (AirbyteTracedException, OSError, ValueError) as error:
+    except AirbyteTracedException as error:
         sys.exit(str(error))
     are_complete = [_print_answers(probe) for probe in probes]
     print(f"Requests made: {len(urls)}")

@@ -17,8 +17,8 @@ from airbyte_cdk.models import FailureType
 from requests.auth import HTTPBasicAuth
 
 from source_abandoned_carts.config import Config
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Client
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.retargeting import Retargeting
 from source_abandoned_carts.snipcart import ANYTIME, TIME_RANGES, Page, Snipcart
 from source_abandoned_carts.timestamps import to_epoch, to_rfc3339

@@ -24,6 +24,12 @@ def main() -> None:
         help="SERVICE: snipcart or retargeting. KIND: an HTTP status, reset, cut, html, or slow "
         "(5 seconds). TIMES: how many requests (default 1). The option may be repeated",
     )
+    parser.add_argument(
+        "--rate-limit",
+        type=_parse_rate_limit,
+        metavar="REQUESTS/SECONDS",
+        help="such as 2/1: each service responds to more requests than that with HTTP 429",
+    )
     arguments = parser.parse_args()
     try:
         sandbox = Sandbox(
@@ -39,11 +45,17 @@ def main() -> None:
         sandbox.faults = [_parse_fault(text) for text in arguments.fault]
     except ValueError:
         parser.error("--fault must be SERVICE:KIND[:TIMES], such as snipcart:429:2")
+    sandbox.rate_limit = arguments.rate_limit
     for name, value in sandbox.environment.items():
         print(f"export {name}={value}")
     print(f"# settings: {json.dumps(sandbox.config)}", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         sandbox.serve_forever()
+
+
+def _parse_rate_limit(text: str) -> tuple[int, float]:
+    requests, seconds = text.split("/")
+    return int(requests), float(seconds)
 
 
 def _parse_fault(text: str) -> Fault:

@@ -1,7 +1,7 @@
 """Makes carts and events. The same seed and number always make the same data.
 
-The carts fill every field of the connector's schema. Their dates have every format seen on
-Snipcart's carts, and their names are in several scripts.
+The carts fill every field of the connector's schema with values of every kind that was seen. Their
+dates have every format seen on Snipcart's carts, and their names are in several scripts.
 """
 
 import base64
@@ -66,8 +66,9 @@ class Cart:
         self.document["modificationDate"] = DATE_FORMATS[date_format](moment)
 
     def complete(self, moment: datetime, status: str = "Processed") -> None:
-        """Take the cart off the list, and set the status and the completion date of an order."""
+        """Take the cart off the list, and make it an order."""
         self.on_list = False
+        self.document |= _make_order_fields(self.document)
         self.document |= {"status": status, "completionDate": DATE_FORMATS["iso3"](moment)}
 
     def delete(self) -> None:
@@ -77,6 +78,8 @@ class Cart:
     def put_back(self) -> None:
         """Return a cart that was completed, deleted or off the list to the list, in progress."""
         self.on_list, self.deleted = True, False
+        for name in _make_order_fields(self.document):
+            self.document.pop(name, None)
         self.document |= {"status": "InProgress", "completionDate": None}
 
 
@@ -219,7 +222,9 @@ def _make_cart(
 
 
 def _make_undocumented_fields(rng: random.Random, document: dict[str, Any]) -> dict[str, Any]:
-    """Make fields that appear only in API clients and public samples, such as taxes."""
+    """Make fields and kinds of values that appear only in API clients and public samples."""
+    # This generator is separate, so that new fields do not change the carts made after this one.
+    kinds = random.Random(document["token"])
     subtotal = document["summary"]["subtotal"]
     taxes = [{"taxName": "VAT", "taxRate": 0.2, "amount": 4.0, "numberForInvoice": "VAT 42"}]
     user_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
@@ -228,18 +233,37 @@ def _make_undocumented_fields(rng: random.Random, document: dict[str, Any]) -> d
         "accountId": "5d1e0f00-0000-4000-8000-000000000002",
         "parentCartId": "5d1e0f00-0000-4000-8000-000000000003",
         "userId": user_id,
+        "partitionKey": "5d1e0f00-0000-4000-8000-000000000002",
+        "_etag": '"0a00-4f2b-0000"',
+        "version": kinds.choice(["3.0", 3]),
+        "location": kinds.choice(["CA", {"country": "CA", "province": "QC"}]),
         "user": {"id": user_id, "email": document["email"], "statistics": {"ordersCount": 2}},
         "guest": rng.choice([True, False]),
         "exported": False,
         "hasItemsShippable": True,
+        "billingAddress": document["billingAddress"]
+        | {"hasMinimalRequiredInfo": False, "validationErrors": {"phone": "too long"}},
+        "shippingAddress": document["shippingAddress"]
+        | {"hasMinimalRequiredInfo": False, "validationErrors": {"phone": "too long"}},
         "shippingInformation": {"provider": "Shippo", "fees": 10.5, "method": "Standard"},
+        "shippingDetails": {"method": "Standard", "status": 2},
+        "metadata": kinds.choice(["a text", document["metadata"]]),
+        "paymentMethod": kinds.choice(["CreditCard", 1]),
+        "paymentGatewayUsed": kinds.choice(["Stripe", 2]),
+        "paymentGatewayTransactionId": "ch_0123456789",
+        "paymentGatewayInvoiceId": "in_0123456789",
+        "gatewayResponseData": kinds.choice(["approved", {"code": 100, "approved": True}]),
+        "card": {"last4Digits": "4242", "type": "Visa"},
         "summary": document["summary"]
         | {
+            "paymentMethod": kinds.choice(["CreditCard", 1]),
             "taxes": taxes,
             "discountInducedTaxesVariation": -0.5,
             "shipping": rng.choice([10.5, {"fees": 10.5, "method": "Standard"}]),
         },
         "taxes": taxes,
+        "defaultTaxes": taxes,
+        "taxProvider": kinds.choice(["Default", 0]),
         "discounts": [
             {
                 "id": "5d1e0f00-0000-4000-8000-000000000004",
@@ -254,21 +278,89 @@ def _make_undocumented_fields(rng: random.Random, document: dict[str, Any]) -> d
                 "normalizedRate": 0.1,
                 "totalToReach": 20,
                 "combinable": False,
+                "hasSavedAmount": True,
+                "maxDiscountsPerItem": 1,
+                "productIds": kinds.choice(["42,geek-mug", ["42", "geek-mug"]]),
+                "categories": kinds.choice(["apparel,kitchen", ["apparel", "kitchen"]]),
+                "numberOfUsages": 3,
+                "appliesOnAllRecurringOrders": False,
+                "creationDate": kinds.choice(["2024-01-01T00:00:00.1234567Z", 1704067200]),
+                "modificationDate": kinds.choice(["2024-01-01T00:00:00.1234567Z", 1704067200]),
             }
         ],
         "plans": [{"id": "monthly", "name": "Coffee every month", "interval": "Month"}],
         "refunds": [{"amount": 2.5, "comment": "broken handle", "notifyCustomer": True}],
         "notifications": [{"type": "Comment", "message": "called back", "notifyCustomer": False}],
-        "recoveryCampaignStatus": rng.choice(["NotStarted", "EmailSent"]),
+        "recoveryCampaignStatus": rng.choice(["NotStarted", {"step": 1, "emailSent": True}]),
         "compatibilitySwitches": {"use_taxes_v2": True},
+        "subtotal": subtotal,
         "baseTotal": subtotal,
         "itemsTotal": subtotal,
         "itemsTotalWithoutTaxes": subtotal,
         "discountsTotal": 5,
         "taxesTotal": 4.0,
         "plansTotal": 0,
+        "discountInducedTaxesVariation": -0.5,
         "totalPriceWithoutDiscountsAndTaxes": subtotal,
-        "shippingCharged": 10.5,
+        "shippingCharged": kinds.choice([10.5, True, False]),
+    }
+
+
+def _make_order_fields(document: dict[str, Any]) -> dict[str, Any]:
+    """Make the fields that a cart has only after it became an order."""
+    total, address = document["total"], document["billingAddress"]
+    flat = {
+        "FirstName": address["firstName"] or "Ada",
+        "Name": address["name"],
+        "CompanyName": address["company"] or "Snip & Söhne",
+        "Address1": address["address1"],
+        "Address2": address["address2"] or "2nd floor",
+        "City": address["city"],
+        "Country": address["country"],
+        "Province": address["province"] or "QC",
+        "PostalCode": address["postalCode"],
+        "Phone": address["phone"],
+        "Complete": True,
+    }
+    return {
+        **{f"billingAddress{name}": value for name, value in flat.items()},
+        **{f"shippingAddress{name}": value for name, value in flat.items()},
+        "shippingAddressSameAsBilling": True,
+        "paymentStatus": "Paid",
+        "paymentTransactionId": "ch_0123456789",
+        "paymentDetails": {"iconUrl": None, "display": "Visa", "instructions": None},
+        "willBePaidLater": False,
+        "cardType": "Visa",
+        "cardHolderName": address["name"],
+        "creditCardLast4Digits": "4242",
+        "grandTotal": total,
+        "finalGrandTotal": total,
+        "adjustedAmount": total,
+        "savedAmount": 0,
+        "refundsAmount": 2.5,
+        "taxableTotal": total,
+        "totalRebateRate": 0,
+        "itemsCount": len(document["items"]),
+        "numberOfItemsInOrder": len(document["items"]),
+        "totalNumberOfItems": sum(item["quantity"] for item in document["items"]),
+        "shippingEnabled": True,
+        "shippingFees": 10,
+        "shippingMethod": "Fast custom shipping",
+        "shippingLocalizedMethod": "Livraison rapide",
+        "shippingProvider": "Shippo",
+        "shippingRateUserDefinedId": "fast",
+        "shippingMethodComplete": True,
+        "trackingNumber": "1Z 999",
+        "trackingUrl": "https://shop.example/track/1Z999",
+        "recoveredFromCampaignId": "c0ffee00-0000-4000-8000-000000000001",
+        "isRecurringOrder": False,
+        "isRecurringV3Order": False,
+        "hasSubscriptions": False,
+        "subscriptionId": "5d1e0f00-0000-4000-8000-000000000007",
+        "parentToken": "5d1e0f00-0000-4000-8000-000000000008",
+        "parentInvoiceNumber": "SNIP-1001",
+        "notes": "leave at the door",
+        "customFieldsJson": json.dumps(document["customFields"]),
     }
 
 
@@ -305,18 +397,33 @@ def _make_item(rng: random.Random, token: str, added_on: str | int) -> dict[str,
         "hasTaxesIncluded": False,
     }
     if rng.random() < 0.1:
+        kinds = random.Random(str(item["uniqueId"]))
         item |= {
             "image": "https://shop.example/image.png",
             "fileGuid": "5d1e0f00-0000-4000-8000-000000000006",
             "minQuantity": 1,
             "maxQuantity": 10,
-            "taxes": [{"name": "VAT", "rate": 0.2}],
+            "downloadLink": "https://shop.example/download",
+            "quantityStep": 1,
+            "stock": 5,
+            "stackable": kinds.choice(["auto", False]),
+            "taxes": kinds.choice([["VAT"], [{"name": "VAT", "rate": 0.2}]]),
             "customFields": [_make_field("size", "L", rng.choice([None, "+10.00", 2.5]))],
+            "customFieldsJson": "[]",
+            "initialData": "{}",
+            "state": {"committing": False},
             "alternatePrices": {"vip": price / 2},
             "dimensions": {"width": 10, "height": 2.5, "length": 30, "weight": 20},
-            "metadata": rng.choice([{"color": "black"}, ["black"]]),
+            "metadata": kinds.choice(["black", rng.choice([{"color": "black"}, ["black"]])]),
+            "weight": 20.5,
+            "width": 10,
+            "height": 2.5,
+            "length": 30,
+            "hasDimensions": True,
+            "parcels": [{"weight": 20.5}],
             "originalPrice": price,
             "totalPriceWithoutTaxes": total,
+            "totalPriceWithoutDiscountsAndTaxes": total,
             "totalWeight": 20 * quantity,
             "paymentSchedule": {
                 "interval": rng.choice([0, "Day"]),
@@ -324,6 +431,12 @@ def _make_item(rng: random.Random, token: str, added_on: str | int) -> dict[str,
                 "trialPeriodInDays": 14,
                 "startsOn": "2026-01-01T00:00:00Z",
             },
+            "startsOn": kinds.choice(["2026-01-01T00:00:00Z", 1767225600]),
+            "subscriptionId": "5d1e0f00-0000-4000-8000-000000000007",
+            "availablePlans": [{"id": "monthly"}],
+            "selectedPlanId": "monthly",
+            "pausingAction": "None",
+            "cancellationAction": "EndOfPeriod",
         }
     return item
 
@@ -335,7 +448,8 @@ def _make_field(name: str, value: str, operation: str | float | None) -> dict[st
         "displayValue": value.strip(),
         "placeholder": None if operation else "Type here",
         "type": "textbox",
-        "options": "",
+        "options": "S|L",
+        "optionsArray": ["S", "L"],
         "required": False,
         "operation": operation,
     }

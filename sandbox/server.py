@@ -83,6 +83,8 @@ class Sandbox:
     - `clock_offset`: how many seconds the server's clock is ahead;
     - `sends_date`: whether responses have a Date header;
     - `headers`: sent with each response;
+    - `rate_limit`: a number of requests and of seconds. Each service accepts so many requests
+      within any such time, and responds with 429 and `rate_limit_headers` to others;
     - `faults`: see `Fault`;
     - `before`: called with each request before the response.
 
@@ -132,9 +134,12 @@ class Sandbox:
         self.longest_interval = THIRTY_DAYS
         self.refusal_status = 200
         self.headers: dict[str, str] = {}
+        self.rate_limit: tuple[int, float] | None = None
+        self.rate_limit_headers: dict[str, str] = {}
         self.faults: list[Fault] = []
         self.before: Callable[[Request], None] | None = None
         self.requests: list[Request] = []
+        self._accepted: dict[str, list[float]] = {"snipcart": [], "retargeting": []}
         self._generation = 1
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", port), self)
@@ -198,6 +203,18 @@ class Sandbox:
                     fault.times -= 1
                     return fault
         return None
+
+    def exceeds_rate_limit(self, request: Request) -> bool:
+        """Return whether a request must be refused. Otherwise count it as accepted."""
+        if self.rate_limit is None:
+            return False
+        most, seconds = self.rate_limit
+        with self._lock:
+            accepted = self._accepted[request.service]
+            if sum(request.at - at < seconds for at in accepted) >= most:
+                return True
+            accepted.append(request.at)
+            return False
 
     def respond(self, request: Request) -> tuple[int, Any]:
         """Return the HTTP status and the JSON body of a response without faults."""
@@ -361,6 +378,9 @@ class _Handler(BaseHTTPRequestHandler):
         sandbox.requests.append(request)
         if sandbox.before is not None:
             sandbox.before(request)
+        if sandbox.exceeds_rate_limit(request):
+            self._send(429, {"message": "Too many requests."}, sandbox.rate_limit_headers)
+            return
         fault = sandbox.fault_for(request)
         if fault is None:
             self._send(*sandbox.respond(request))

@@ -16,8 +16,8 @@ from airbyte_cdk.models import FailureType
 
 from .config import Config
 from .engine import Items
+from .errors import ApiError
 from .http import Clock
-from .responses import ApiError
 from .snipcart import ANYTIME, TIME_RANGES, Page, Snipcart
 from .timestamps import from_epoch, sort_key, to_epoch, to_rfc3339
 
@@ -55,6 +55,7 @@ class AbandonedCarts:
 
     def __init__(self, api: Snipcart, config: Config) -> None:
         self.api = api
+        self.progress = "waiting for the first page"
         self._start = config.start
         self._fingerprint = config.fingerprint
         # Carts leave a user's time range as they age, so with such a range every scan is full.
@@ -75,17 +76,30 @@ class AbandonedCarts:
             yield dict(saved or {})
             return
         is_full = time_range is None
-        since = (is_full and state.full_scan_cursor) or state.cursor
+        since = state.cursor
+        if is_full and state.full_scan_cursor:
+            since = state.full_scan_cursor
         threshold = max(sort_key(since), sort_key(self._start))
-        began = sort_key(state.scan_began)
-        unsaved_carts = unsaved_pages = 0
-        for page in chain([first], others):
-            dates = [cart.get(self.cursor_field) for cart in page.carts]
-            # Carts without a date sort after all dates: they are emitted, but never the newest.
-            keys = [sort_key(date) if date else "undated" for date in dates]
-            yield [cart for cart, key in zip(page.carts, keys, strict=True) if key >= threshold]
-            newest = max([state.scan_newest, *(f"{key[:19]}Z" for key in keys if key <= began)])
-            state = replace(state, scan_newest=newest, scan_token=page.next_token or "")
+        scan = _Scan(first.clock, state.scan_began, state.scan_newest)
+        carts_read = 0
+        unsaved_carts = unsaved_pages = without_token = 0
+        for pages_read, page in enumerate(chain([first], others), start=1):
+            carts_read += len(page.carts)
+            self.progress = f"{pages_read:,} pages and {carts_read:,} carts read"
+            emitted, dates = [], []
+            for cart in page.carts:
+                modified = cart.get(self.cursor_field)
+                date = sort_key(modified) if modified else None
+                if date:
+                    dates.append(date)
+                if date is None or date >= threshold:
+                    emitted.append(cart)
+                    if not cart.get(self.primary_key):
+                        without_token += 1
+            yield emitted
+            scan.add(dates, page.clock)
+            reached = {"scan_began": scan.began, "scan_newest": scan.newest}
+            state = replace(state, **reached, scan_token=page.next_token or "")
             unsaved_carts += len(page.carts)
             unsaved_pages += 1
             is_due = unsaved_carts > _CARTS_BETWEEN_STATES or unsaved_pages == _PAGES_BETWEEN_STATES
@@ -93,7 +107,21 @@ class AbandonedCarts:
             if is_due and page.next_token and is_full and saved is not None:
                 yield self._write(state)
                 unsaved_carts = unsaved_pages = 0
-        yield self._write(self._finished(state, page.clock, is_full))
+        self._warn(scan, without_token)
+        yield self._write(self._finished(state, scan, page.clock, is_full))
+
+    def _warn(self, scan: "_Scan", without_token: int) -> None:
+        if not scan.is_service:
+            logger.warning(
+                "Snipcart's responses have no Date header. The clock of this machine decides which "
+                "carts the next sync emits again, so keep it correct."
+            )
+        if without_token:
+            logger.warning(
+                f"{without_token:,} of the emitted carts have no token, which is the primary key. "
+                "A destination that deduplicates keeps only one of them. Others add them again at "
+                "each sync that emits them."
+            )
 
     def _begin(self, state: State) -> tuple[State, str | None, Page, Iterator[Page]]:
         """Resume or start a scan. Return state, time range (None: all), first page and others."""
@@ -117,8 +145,7 @@ class AbandonedCarts:
             time_range = needed
             pages = self.api.pages(time_range=time_range)
             first = next(pages)
-        state = replace(state, scan_began=from_epoch(first.clock.sent_at), scan_newest="")
-        return state, time_range, first, pages
+        return replace(state, scan_began="", scan_newest=""), time_range, first, pages
 
     def _time_range(self, state: State, clock: Clock) -> str | None:
         """Return the shortest time range that covers what changed; None for the whole list."""
@@ -130,19 +157,18 @@ class AbandonedCarts:
         seconds = clock.received_at - max(to_epoch(state.cursor), full_scan - _LISTING_DELAY)
         return next((name for name, length in TIME_RANGES.items() if seconds <= length), None)
 
-    def _finished(self, state: State, clock: Clock, is_full: bool) -> State:
-        """Return the state after a scan; `clock` is that of its last page.
+    def _finished(self, state: State, scan: "_Scan", last: Clock, is_full: bool) -> State:
+        """Return the state after a scan; `last` is the clock of its last page.
 
         The cursor precedes what the scan may have missed: changes during it, and carts listed late.
         """
         cursor = state.cursor
         if state.scan_newest:
-            duration = max(0, clock.received_at - to_epoch(state.scan_began))
-            reached = max(0, to_epoch(state.scan_newest) - _LISTING_DELAY - duration)
+            reached = max(0, to_epoch(state.scan_newest) - _LISTING_DELAY - scan.duration(last))
             cursor = max(cursor, from_epoch(reached), key=sort_key)
         if not is_full:
             return State(cursor, state.full_scan_began, state.full_scan_cursor)
-        can_narrow = cursor and self._full_scan_seconds and clock.is_service
+        can_narrow = cursor and self._full_scan_seconds and scan.is_service
         return State(cursor, state.scan_began, cursor) if can_narrow else State(cursor)
 
     def _write(self, state: State) -> dict[str, Any]:
@@ -161,7 +187,7 @@ class AbandonedCarts:
         token = values.pop("scan_token", None)
         values |= {"cursor": saved[self.cursor_field], "start": saved.get("start", self._start)}
         dates = {key: date for key, value in values.items() if (date := to_rfc3339(value))}
-        is_valid = len(dates) == len(values) and dates["start"] <= self._start
+        is_valid = len(dates) == len(values) and sort_key(dates["start"]) <= sort_key(self._start)
         if not is_valid or saved.get("filters", self._fingerprint) != self._fingerprint:
             logger.warning(
                 f"The saved state of {self.name} does not match the settings. All carts are read."
@@ -170,3 +196,51 @@ class AbandonedCarts:
         if dates.pop("start") != self._start:
             dates.pop("full_scan_began", None)  # the next scan is a full one
         return State(**dates, scan_token=token if isinstance(token, str) else "")
+
+
+class _Scan:
+    """When a scan began, and the newest modification date up to then.
+
+    The first response with a Date header tells by the service's clock when the scan began. Until
+    then the local clock is used, and all dates are kept to find the newest one again.
+
+    `began` and `newest` are those of the scan that this one resumes, or empty for a new scan.
+    """
+
+    def __init__(self, first: Clock, began: str, newest: str) -> None:
+        self._first = first
+        self._resumed = began
+        self._undecided: list[str] = []
+        self.newest = newest
+        self._set_clock(first)
+
+    @property
+    def is_service(self) -> bool:
+        return self._clock.is_service
+
+    def add(self, dates: list[str], clock: Clock) -> None:
+        """Add the dates of a page, as sort keys, and the clock of its response."""
+        if not self.is_service:
+            self._undecided += dates
+            if clock.is_service:
+                self._set_clock(clock)
+                dates, self._undecided = self._undecided, []
+        began = sort_key(self.began)
+        newest = max((date for date in dates if date <= began), default="")
+        if newest:
+            self.newest = max(self.newest, f"{newest[:19]}Z")
+
+    def duration(self, last: Clock) -> int:
+        """Return the seconds until the response of the last page, those of a pause included."""
+        began = min(to_epoch(self.began), self._clock.time_of(self._first))
+        return self._clock.time_of(last) + last.received_at - last.sent_at - began
+
+    def _set_clock(self, clock: Clock) -> None:
+        self._clock = clock
+        self.began = from_epoch(clock.time_of(self._first))
+        if self._resumed:
+            # A beginning after this response came from a local clock that was ahead.
+            times = [self._resumed, self.began] if clock.is_service else [self._resumed]
+            self.began = min(times, key=sort_key)
+        if self.newest and sort_key(self.newest) > sort_key(self.began):
+            self.newest = ""

@@ -2,19 +2,23 @@
 
 import logging
 import time
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from .config import Config
 from .engine import Items
-from .retargeting import Retargeting
+from .retargeting import Counts, Retargeting
 from .timestamps import from_epoch, to_epoch, to_rfc3339
 from .windows import DAY, Window, windows
 
 logger = logging.getLogger("airbyte.cart_stats")
 
-_WINDOWS_AT_ONCE = 8  # requests in parallel; one state follows each batch
+_WINDOWS_AT_ONCE = 8  # requests in parallel
+_WINDOWS_AHEAD = 16  # requested before they are emitted: the destination may be slow
+_WINDOWS_BETWEEN_STATES = 8
 
 
 class CartStats:
@@ -27,6 +31,7 @@ class CartStats:
 
     def __init__(self, api: Retargeting, config: Config) -> None:
         self.api = api
+        self.progress = "waiting for the first window"
         day = config.start[: len("2024-01-31")]
         self._start = to_epoch(f"{day}T00:00:00Z")
         self._window_days = config.window_days
@@ -56,17 +61,19 @@ class CartStats:
             pending = []
         if not pending:
             yield dict(saved)
-        # `with` would wait for running requests. After a failure, map cancels those not started.
-        pool = ThreadPoolExecutor(_WINDOWS_AT_ONCE, thread_name_prefix=self.name)
+        elif finished is not None and self._has_other_windows(saved):
+            # Otherwise, an interrupted sync would leave new rows under a state of the old windows.
+            yield self._state(finished, reached=from_epoch(max(0, self._start - 1)))
         known = {first: first_counts}
-        results = pool.map(lambda window: known.get(window) or self.api.counts(window), pending)
-        for number, (window, counts) in enumerate(zip(pending, results, strict=True), start=1):
+        results = _in_order(lambda window: known.get(window) or self.api.counts(window), pending)
+        for number, (window, counts) in enumerate(results, start=1):
             date_to = from_epoch(window.last)
             record = {"date_from": from_epoch(window.first), "date_to": date_to}
+            self.progress = f"{number:,} of {len(pending):,} windows read"
             yield [{**record, "abandoned": counts.abandoned, "recovered": counts.recovered}]
             if number == len(pending):
                 yield self._state(date_to)
-            elif number % _WINDOWS_AT_ONCE == 0:
+            elif number % _WINDOWS_BETWEEN_STATES == 0:
                 yield self._state(finished or date_to, reached=date_to)
 
     def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int]:
@@ -74,8 +81,7 @@ class CartStats:
         if not saved:
             return None, self._start
         date_to, reached = (to_rfc3339(saved.get(key)) for key in (self.cursor_field, "reached"))
-        window_settings = {k: saved.get(k, v) for k, v in self._window_settings.items()}
-        if date_to is None or window_settings != self._window_settings:
+        if date_to is None or self._has_other_windows(saved):
             logger.warning(
                 f"The saved state of {self.name} does not match the settings. This sync reads all "
                 "windows. To remove the rows of the old windows, clear the stream's data."
@@ -84,5 +90,28 @@ class CartStats:
         since = to_epoch(reached) + 1 if reached else to_epoch(date_to) - self._lookback
         return date_to, since
 
+    def _has_other_windows(self, saved: Mapping[str, Any]) -> bool:
+        return any(saved.get(key, value) != value for key, value in self._window_settings.items())
+
     def _state(self, date_to: str, **reached: str) -> dict[str, Any]:
         return {self.cursor_field: date_to, **self._window_settings, **reached}
+
+
+def _in_order(
+    request: Callable[[Window], Counts], pending: Iterable[Window]
+) -> Iterator[tuple[Window, Counts]]:
+    """Yield each window with its counts, which are requested in parallel."""
+    # `with` would wait for running requests after a failure.
+    pool = ThreadPoolExecutor(_WINDOWS_AT_ONCE, thread_name_prefix=CartStats.name)
+    not_requested = iter(pending)
+    ahead: deque[tuple[Window, Future[Counts]]] = deque()
+    try:
+        while True:
+            for window in islice(not_requested, _WINDOWS_AHEAD - len(ahead)):
+                ahead.append((window, pool.submit(request, window)))
+            if not ahead:
+                return
+            window, counts = ahead.popleft()
+            yield window, counts.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,75 +1,61 @@
 """Run the commands of the Airbyte protocol, and report failures as readable messages.
 
-This replaces AirbyteEntrypoint.run, which leaves a temporary folder behind when a signal ends it
-and can end a check without a status.
+This replaces AirbyteEntrypoint.run, which leaves a temporary folder behind when a signal ends it,
+can end a check without a status, and writes each record by itself.
 """
 
 import argparse
 import logging
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
-from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.logger import is_platform_debug_log_enabled
 from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .engine import unexpected_error
-from .responses import config_error
+from . import files
+from .engine import RecordLines
+from .errors import config_error, unexpected_error
+from .output import write, write_message
 from .source import SourceAbandonedCarts
-
-_T = TypeVar("_T")
 
 
 def run(arguments: argparse.Namespace) -> bool:
-    """Print the messages of a command, one JSON object per line. Return whether it succeeded."""
+    """Write the messages of a command, one JSON object per line. Return whether it succeeded."""
     try:
         for message in _messages(arguments):
-            _print(message)
+            if isinstance(message, RecordLines):
+                write(message.lines)
+            else:
+                write_message(message)
     except Exception as error:
         if not isinstance(error, AirbyteTracedException):
             error = unexpected_error("The command", error)
         if arguments.command == "check":
             status = AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
-            _print(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
-        _print(error.as_sanitized_airbyte_message())
+            write_message(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
+        write_message(error.as_sanitized_airbyte_message())
         return False
     return True
 
 
-def _messages(arguments: argparse.Namespace) -> Iterator[AirbyteMessage]:
+def _messages(arguments: argparse.Namespace) -> Iterator[RecordLines | AirbyteMessage]:
     source = SourceAbandonedCarts()
-    entrypoint = AirbyteEntrypoint(source)
-    logger = entrypoint.logger
+    logger = logging.getLogger("airbyte")
     if arguments.command is None:
         raise config_error("No command was given. Use spec, check, discover or read.")
     if arguments.debug or is_platform_debug_log_enabled():
-        logging.getLogger("airbyte").setLevel(logging.DEBUG)
-        logger.debug("Debug logs enabled")
+        logger.setLevel(logging.DEBUG)
     spec = source.spec(logger)
     if arguments.command == "spec":
         yield AirbyteMessage(type=Type.SPEC, spec=spec)
         return
-    config = _load("configuration", arguments.config, source.read_config)
+    config = files.read_config(arguments.config)
     if arguments.command == "check":
         status = source.check(logger, config)
         yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
     elif arguments.command == "discover":
         yield AirbyteMessage(type=Type.CATALOG, catalog=source.discover(logger, config))
     else:
-        catalog = _load("catalog", arguments.catalog, source.read_catalog)
-        state = _load("state", arguments.state, source.read_state)
-        yield from entrypoint.read(spec, config, catalog, state)
-
-
-def _print(message: AirbyteMessage) -> None:
-    print(AirbyteEntrypoint.airbyte_message_to_string(message) + "\n", end="")
-
-
-def _load(what: str, path: str, read: Callable[[str], _T]) -> _T:
-    try:
-        return read(path)
-    except OSError as error:
-        raise config_error(f"The {what} file {path} cannot be read: {error.strerror}.") from None
-    except Exception:  # its text may quote the file
-        raise config_error(f"The {what} file {path} does not contain a {what} in JSON.") from None
+        catalog = files.read_catalog(arguments.catalog)
+        state = files.read_state(arguments.state)
+        yield from source.read_pages(logger, config, catalog, state)

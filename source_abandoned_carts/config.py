@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from jsonschema import Draft7Validator
 
+from .errors import config_error
 from .json_text import is_encodable
-from .responses import config_error
-from .timestamps import to_rfc3339
+from .timestamps import sort_key, to_rfc3339
 
 _FILTERS = {  # Snipcart's query parameters, and the settings that they come from
     "timeRange": "snipcart_time_range",
@@ -55,6 +57,8 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
     values: dict[str, Any] = {}
     for name, schema in spec["properties"].items():
         value = settings.get(name)
+        if schema.get("airbyte_secret") and isinstance(value, str):
+            value = value.strip()  # people copy keys with a space or a line break
         if value is None or (isinstance(value, str) and not value.strip()):
             if name in spec["required"]:
                 raise config_error(f"“{schema['title']}” ({name}) is missing. Fill it in.")
@@ -68,11 +72,15 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
     if not any(values[name] for name in keys):
         titles = " or ".join(f"“{spec['properties'][name]['title']}” ({name})" for name in keys)
         raise config_error(f"No API key is set. Fill in {titles}, or both.")
+    if values["snipcart_departed_carts"] and not values["snipcart_api_key"]:
+        names = ("snipcart_departed_carts", "snipcart_api_key")
+        departed_carts, key = (f"“{spec['properties'][name]['title']}” ({name})" for name in names)
+        raise config_error(f"{departed_carts} needs {key}. Fill in the key, or turn it off.")
     start = to_rfc3339(values["start_date"])
     if start is None:  # the pattern in the spec accepts February 31
         raise config_error("“Start date” (start_date) must be an existing date in 1970 or later.")
     return Config(
-        start=start,
+        start=f"{sort_key(start).rstrip('.')}Z",  # states of 00Z and 00.000Z are the same
         snipcart_api_key=values["snipcart_api_key"],
         retargeting_rest_key=values["retargeting_rest_key"],
         filters={k: str(values[v]) for k, v in _FILTERS.items() if values[v] is not None},
@@ -82,6 +90,25 @@ def read_config(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Config:
         window_days=values["retargeting_window_days"],
         lookback_days=values["retargeting_lookback_days"],
     )
+
+
+def unknown_settings(settings: Mapping[str, Any], spec: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a sentence for each setting that is none, but that was probably meant to be one."""
+    known = {_letters(name): name for name in spec["properties"]}
+    for name in settings:
+        if name in spec["properties"]:
+            continue
+        letters = _letters(name)
+        contained = [one for one in known if len(letters) > 3 and letters in one]
+        if similar := contained or get_close_matches(letters, known, n=1):
+            yield f"The connector ignores the setting {name}. Did you mean {known[similar[0]]}?"
+        elif name.startswith(("snipcart_", "retargeting_")):
+            yield f"The connector ignores the setting {name}. Check its spelling."
+
+
+def _letters(name: str) -> str:
+    """Return what snake case and camel case have in common."""
+    return re.sub("[^a-z]", "", name.lower())
 
 
 def _expected(schema: Mapping[str, Any]) -> str:

@@ -1,142 +1,165 @@
-"""Run generator streams at the same time in the CDK's ConcurrentSource, one partition each."""
+"""Read all streams at the same time, one thread each, and put their messages in order.
+
+A stream's thread turns each page of records into one text. A queue passes texts and states to the
+loop in `run`, which yields them with the statuses and errors that the Airbyte protocol requires.
+Source: https://docs.airbyte.com/platform/understanding-airbyte/airbyte-protocol
+"""
 
 import logging
-import sys
-import traceback
-from collections import deque
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from queue import Empty, Queue
-from typing import Any
+from threading import Thread
+from typing import Any, Protocol
 
-from airbyte_cdk.models import AirbyteLogMessage, AirbyteMessage, Level, Type
-from airbyte_cdk.sources.concurrent_source.concurrent_source import ConcurrentSource
-from airbyte_cdk.sources.connector_state_manager import ConnectorStateManager
-from airbyte_cdk.sources.message import InMemoryMessageRepository
-from airbyte_cdk.sources.streams.concurrent.cursor import FinalStateCursor
-from airbyte_cdk.sources.streams.concurrent.default_stream import DefaultStream
-from airbyte_cdk.sources.streams.concurrent.partitions.partition import Partition
-from airbyte_cdk.sources.streams.concurrent.partitions.partition_generator import PartitionGenerator
-from airbyte_cdk.sources.types import Record
-from airbyte_cdk.sources.utils.slice_logger import DebugSliceLogger
+import orjson
+from airbyte_cdk.models import (
+    AirbyteMessage,
+    AirbyteMessageSerializer,
+    AirbyteStateBlob,
+    AirbyteStateMessage,
+    AirbyteStateStats,
+    AirbyteStateType,
+    AirbyteStreamState,
+    AirbyteStreamStatus,
+    StreamDescriptor,
+    Type,
+)
+from airbyte_cdk.utils.stream_status_utils import as_airbyte_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from .responses import REPORT
+from .errors import config_error, system_error, unexpected_error
 
-_SILENCE = 60  # seconds without a message until a log line shows that the sync is alive
+_SECONDS_BETWEEN_REPORTS = 60
 
 Items = Iterator[list[dict[str, Any]] | dict[str, Any]]
 """A stream yields pages of records (lists) and states (dicts), which cover all records before."""
 
 
-def run(
-    streams: Mapping[str, Items], states: ConnectorStateManager, logger: logging.Logger
-) -> Iterator[AirbyteMessage]:
-    """Read all streams at once. If a stream fails, the others finish and then the run fails."""
-    if not streams:
-        return  # ConcurrentSource.create would raise ValueError
-    # Holds only the engine's own logs. States go through the queue, after their records.
-    messages = InMemoryMessageRepository()
-    engine = ConcurrentSource.create(
-        num_workers=len(streams) + 1,
-        initial_number_of_partitions_to_generate=len(streams),
-        logger=logger,
-        slice_logger=DebugSliceLogger(),
-        message_repository=messages,
-        queue=_PageQueue(maxsize=1),  # a longer queue would only use more memory
-    )
-    yield from engine.read(
-        [
-            DefaultStream(
-                partition_generator=_WholeStream(name, items, states),
-                name=name,
-                json_schema={},
-                primary_key=[],
-                cursor_field=None,
-                logger=logger,
-                cursor=_NoCursor(name, None, messages),
-            )
-            for name, items in streams.items()
-        ]
-    )
+class Stream(Protocol):
+    """A stream, as the engine reads it."""
+
+    name: str
+    progress: str
+    """What the current read has done, such as "3 pages and 150 carts read". It is logged."""
+
+    def read(self, saved: Mapping[str, Any] | None) -> Items:
+        """Read the stream once.
+
+        `saved` is the last state, {} on the first sync, or None for a full refresh. Raises
+        AirbyteTracedException if the stream cannot be read to its end.
+        """
 
 
-def unexpected_error(where: str, error: Exception) -> AirbyteTracedException:
-    """Describe a defect of the connector without the error's text, which may quote customers."""
-    return AirbyteTracedException(
-        message=f"{where} stopped because of a defect in the connector ({type(error).__name__}). "
-        f"{REPORT}",
-        internal_message="".join(traceback.format_tb(error.__traceback__)),
-    )
+@dataclass(frozen=True)
+class RecordLines:
+    """A page of RECORD messages of one stream, as lines of JSON in UTF-8."""
 
+    count: int
+    lines: bytes
 
-class _PageQueue(Queue[Any]):
-    """Takes pages of records and returns single records, which the engine expects.
-
-    Passing single records between threads would cost more than parsing their JSON.
-    """
-
-    def __init__(self, maxsize: int) -> None:
-        super().__init__(maxsize)
-        self._records: deque[Any] = deque()  # used by the engine's own thread only
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        while not self._records:
-            if super().empty():
-                sys.stdout.flush()  # or the CDK would buffer the last messages during the wait
-            try:
-                item = super().get(block, _SILENCE)
-            except Empty:
-                log = AirbyteLogMessage(level=Level.INFO, message="The sync waits for a response.")
-                return AirbyteMessage(type=Type.LOG, log=log)
-            if not isinstance(item, list):
-                return item
-            self._records.extend(item)
-        return self._records.popleft()
-
-    def empty(self) -> bool:
-        return not self._records and super().empty()
-
-
-class _WholeStream(PartitionGenerator, Partition):
-    """Presents a stream as one partition."""
-
-    def __init__(self, name: str, items: Items, states: ConnectorStateManager) -> None:
-        self._name = name
-        self._items = items
-        self._states = states
-
-    def generate(self) -> Iterator[Partition]:
-        yield self
-
-    def read(self) -> Iterator[Any]:
-        """Yield pages of records and states for the queue."""
+    @classmethod
+    def of(cls, stream: str, page: list[dict[str, Any]]) -> "RecordLines":
+        """Raises AirbyteTracedException if a record cannot be written as JSON."""
+        emitted_at = time.time_ns() // 1_000_000  # Unix milliseconds
+        lines = []
         try:
-            for item in self._items:
-                if isinstance(item, dict):
-                    self._states.update_state_for_stream(self._name, None, item)
-                    yield self._states.create_state_message(self._name, None)
-                else:
-                    yield [_Record(data, self._name) for data in item]
-        except AirbyteTracedException:
-            raise
-        except Exception as error:
-            raise unexpected_error(self._name, error) from None
+            # The models of the CDK would cost as much as parsing the page, and leave out nulls.
+            for data in page:
+                record = {"stream": stream, "data": data, "emitted_at": emitted_at}
+                message = {"type": "RECORD", "record": record}
+                lines.append(orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE))
+        except orjson.JSONEncodeError:
+            text = f"{stream} stopped because a record has more than 250 levels of nested values."
+            raise system_error(text) from None
+        return cls(len(page), b"".join(lines))
 
-    def to_slice(self) -> None:
-        return None
-
-    def stream_name(self) -> str:
-        return self._name
-
-    def __hash__(self) -> int:
-        return hash(self._name)
+    def messages(self) -> Iterator[AirbyteMessage]:
+        """Yield the messages as objects, for programs that embed the source."""
+        for line in self.lines.splitlines():
+            yield AirbyteMessageSerializer.load(orjson.loads(line))
 
 
-class _Record(Record):
-    def __bool__(self) -> bool:
-        return True  # the engine stops at the first false item, such as an empty record
+def run(
+    reads: Sequence[tuple[Stream, Mapping[str, Any] | None]], logger: logging.Logger
+) -> Iterator[RecordLines | AirbyteMessage]:
+    """Read streams, each from its saved state. Yield what is to be written, in order.
+
+    Each state carries the number of records since the last one. If a stream fails, the others
+    finish. Then AirbyteTracedException is raised.
+    """
+    # At most one page or state waits here while the destination is slow.
+    queue: Queue[tuple[str, RecordLines | dict[str, Any] | AirbyteTracedException | None]]
+    queue = Queue(maxsize=1)
+    running = {stream.name: stream for stream, _ in reads}
+    emitted = dict.fromkeys(running, 0)
+    emitted_before_state = dict.fromkeys(running, 0)
+    errors: dict[str, AirbyteTracedException] = {}
+    for stream, saved in reads:
+        yield _status(stream.name, AirbyteStreamStatus.STARTED)
+        Thread(target=_read, args=(stream, saved, queue), name=stream.name, daemon=True).start()
+    report_at = time.monotonic() + _SECONDS_BETWEEN_REPORTS
+    while running:
+        wait = report_at - time.monotonic()
+        if wait <= 0:
+            for name, stream in running.items():
+                logger.info(f"{name}: {stream.progress}, {emitted[name]:,} records emitted.")
+            report_at = time.monotonic() + _SECONDS_BETWEEN_REPORTS
+            continue
+        try:
+            name, item = queue.get(timeout=wait)
+        except Empty:
+            continue
+        if isinstance(item, RecordLines):
+            if not emitted[name]:
+                yield _status(name, AirbyteStreamStatus.RUNNING)
+            emitted[name] += item.count
+            yield item
+        elif isinstance(item, dict):
+            yield _state(name, item, emitted[name] - emitted_before_state[name])
+            emitted_before_state[name] = emitted[name]
+        else:
+            del running[name]
+            if item is not None:
+                errors[name] = item
+                yield item.as_sanitized_airbyte_message(StreamDescriptor(name=name))
+            logger.info(f"Read {emitted[name]:,} records from {name}.")
+            is_complete = item is None
+            yield _status(
+                name,
+                AirbyteStreamStatus.COMPLETE if is_complete else AirbyteStreamStatus.INCOMPLETE,
+            )
+    if errors:
+        failures = "\n".join(f"{name}: {error}" for name, error in errors.items())
+        # The errors of the streams have their own types. This one only ends the command.
+        raise config_error(
+            f"During the sync, the following streams did not sync successfully: {failures}"
+        )
 
 
-class _NoCursor(FinalStateCursor):
-    def ensure_at_least_one_state_emitted(self) -> None:
-        """Emit nothing: the streams yield their own states."""
+def _read(stream: Stream, saved: Mapping[str, Any] | None, queue: Queue[Any]) -> None:
+    """Pass a stream's pages and states to the queue, and at its end None or its error."""
+    end: AirbyteTracedException | None = None
+    try:
+        for item in stream.read(saved):
+            if isinstance(item, dict):
+                queue.put((stream.name, item))
+            elif item:
+                queue.put((stream.name, RecordLines.of(stream.name, item)))
+    except AirbyteTracedException as error:
+        end = error
+    except Exception as error:
+        end = unexpected_error(stream.name, error)
+    queue.put((stream.name, end))
+
+
+def _state(name: str, state: dict[str, Any], records: int) -> AirbyteMessage:
+    stream = AirbyteStreamState(StreamDescriptor(name=name), AirbyteStateBlob(state))
+    stats = AirbyteStateStats(recordCount=float(records))
+    message = AirbyteStateMessage(AirbyteStateType.STREAM, stream, sourceStats=stats)
+    return AirbyteMessage(type=Type.STATE, state=message)
+
+
+def _status(name: str, status: AirbyteStreamStatus) -> AirbyteMessage:
+    return as_airbyte_message(StreamDescriptor(name=name), status)

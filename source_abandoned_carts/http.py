@@ -9,7 +9,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -18,7 +18,9 @@ import urllib3
 from airbyte_cdk.models import FailureType
 from requests.auth import AuthBase
 
-from .responses import ApiError, Service, config_error, http_date, parse
+from . import connection_errors, throttle
+from .errors import ApiError, config_error
+from .responses import Service, http_date, parse
 
 logger = logging.getLogger("airbyte.http")
 
@@ -41,11 +43,17 @@ class Clock(NamedTuple):
     """Unix seconds when a request was sent (rounded down) and its response came (rounded up).
 
     With `is_service`, they come from the response's Date header, else from the local clock.
+    `monotonic` is when the request was sent, in seconds of the local monotonic clock.
     """
 
     sent_at: int
     received_at: int
     is_service: bool
+    monotonic: float
+
+    def time_of(self, other: "Clock") -> int:
+        """Return when another request was sent, by the clock that this response came from."""
+        return max(0, int(self.sent_at + other.monotonic - self.monotonic))
 
 
 class Client(Service):
@@ -57,6 +65,7 @@ class Client(Service):
     def __init__(self, secret: str, policy: RetryPolicy, auth: AuthBase | None = None) -> None:
         self.secret = secret
         self._policy = policy
+        self._throttle = throttle.Throttle()
         self._base_url = base_url(self.url_variable, self.default_url)
         self._session = _Session()
         self._session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
@@ -72,45 +81,83 @@ class Client(Service):
 
         Retries transient errors with backoff, or only HTTP 429 if `only_rate_limits` is set.
         """
-        attempt = 0
+        sent = attempts = 0
+        answered: int | None = None  # requests of any thread, when this one last got HTTP 429
         while True:
-            attempt += 1
-            try:
-                return self._send(path, params)
-            except ApiError as error:
-                is_transient = error.failure_type == FailureType.transient_error
-                if not is_transient or (only_rate_limits and error.status != 429):
-                    raise
-                if attempt == self._policy.attempts:
-                    error.message = f"{error.message} {attempt} attempts failed. Try again later."
-                    raise
-                seconds = 2 ** (attempt - 1) * random.uniform(1, 1.25)  # with jitter
-                if error.wait is not None:
-                    seconds = min(error.wait, self._policy.max_retry_after)
-                logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
+            while seconds := self._throttle.delay(throttle.now()):
                 time.sleep(seconds)
+            sent_at = throttle.now()
+            sent += 1
+            try:
+                result = self._send(path, params, sent)
+            except ApiError as error:
+                is_limited = error.status == 429
+                is_transient = error.failure_type == FailureType.transient_error
+                if not is_transient:
+                    self._throttle.succeed()  # for its rate, 404 is an answer like any other
+                if not is_transient or (only_rate_limits and not is_limited):
+                    raise
+                # While the service answers other requests, this one may wait as long as it takes.
+                is_in_turn = is_limited and answered not in (None, self._throttle.answered)
+                if not is_in_turn:
+                    attempts += 1
+                if attempts == self._policy.attempts:
+                    error.message = f"{error.message} {attempts} attempts failed. Try again later."
+                    raise
+                seconds = self._wait(error, 1 if is_in_turn else attempts)
+                logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
+                if is_limited:
+                    answered = self._throttle.answered
+                    self._throttle.pause(sent_at, throttle.now(), seconds)
+                else:
+                    time.sleep(seconds)
+            else:
+                self._throttle.succeed()
+                return result
 
-    def _send(self, path: str, params: Mapping[str, str]) -> tuple[Any, Clock]:
+    def _wait(self, error: ApiError, attempt: int) -> float:
+        """Return the seconds until the next attempt. Retry-After never shortens the backoff."""
+        backoff: float = 2 ** (attempt - 1) * random.uniform(1, 1.25)  # with jitter
+        return max(backoff, min(error.wait or 0, self._policy.max_retry_after))
+
+    def describe(self, path: str, params: Mapping[str, str]) -> str:
+        """Describe a request for --debug, without credentials and customers' data."""
+        return path
+
+    def _send(self, path: str, params: Mapping[str, str], attempt: int) -> tuple[Any, Clock]:
         started = time.monotonic()
         url, timeout = self._base_url + path, (self._policy.connect, self._policy.read)
+        status, body = "no response", bytearray()
         try:
             with self._session.get(
                 url, params=params, timeout=timeout, allow_redirects=False, stream=True
             ) as response:
-                body = _read_body(response, started + self._policy.body)
+                status = str(response.status_code)
+                for piece in _pieces(response, started + self._policy.body):
+                    body += piece
+                    if len(body) > _MAX_BODY:
+                        message = f"{self.name} sent a response above 64 MB. {self.if_too_large}"
+                        raise ApiError(message, FailureType.system_error)
         except (requests.Timeout, urllib3.exceptions.TimeoutError):
-            failure = "did not respond in time"
+            failure = f"{self.name} did not respond in time."
+            raise ApiError(failure, FailureType.transient_error) from None
         except urllib3.exceptions.HTTPError:
-            failure = "sent an incomplete, damaged or too large response"
+            failure = f"{self.name} sent an incomplete or damaged response."
+            raise ApiError(failure, FailureType.transient_error) from None
         except OSError as error:  # includes requests' exceptions
-            failure = f"could not be reached{_reason(error)}"
-        else:
-            date = http_date(response.headers.get("Date"))
-            now = time.time() if date is None else date
-            sent_at = max(0, now - (time.monotonic() - started))
-            clock = Clock(int(sent_at), int(now) + 1, is_service=date is not None)
-            return parse(self, response.status_code, response.headers, body), clock
-        raise ApiError(f"{self.name} {failure}.", FailureType.transient_error)
+            raise connection_errors.explain(self.name, error) from None
+        finally:
+            duration = time.monotonic() - started
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug(
+                    f"{self.name} {self.describe(path, params)}, attempt {attempt}: {status}, "
+                    f"{len(body):,} bytes, {duration * 1000:,.0f} ms"
+                )
+        date = http_date(response.headers.get("Date"))
+        now = time.time() if date is None else date
+        sent_at = max(0, now - duration)
+        clock = Clock(int(sent_at), int(now) + 1, date is not None, started)
+        return parse(self, response.status_code, response.headers, bytes(body)), clock
 
 
 class _Session(requests.Session):
@@ -140,20 +187,9 @@ def base_url(variable: str, default: str) -> str:
     return url.url.rstrip("/")
 
 
-def _read_body(response: requests.Response, deadline: float) -> bytes:
-    """Read a body piece by piece to enforce the deadline: a socket's timeout is per piece."""
-    body = bytearray()
+def _pieces(response: requests.Response, deadline: float) -> Iterator[bytes]:
+    """Yield a body piece by piece to enforce the deadline: a socket's timeout is per piece."""
     while piece := response.raw.read1(2**16, decode_content=True):
-        body += piece
-        if len(body) > _MAX_BODY:
-            raise urllib3.exceptions.HTTPError
+        yield piece
         if time.monotonic() > deadline:
             raise requests.Timeout
-    return bytes(body)
-
-
-def _reason(error: BaseException | None) -> str:
-    """Return the operating system's reason in brackets, or "": other error texts quote the URL."""
-    while error and not (isinstance(error, OSError) and error.strerror):
-        error = error.__context__
-    return f" ({error.strerror})" if isinstance(error, OSError) else ""

@@ -9,17 +9,33 @@ import orjson
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class TooDeepError(ValueError):
+    """A JSON text is nested too deeply to be parsed."""
+
+
 def parse(content: bytes) -> Any:
-    """Return the value of a JSON text. Raises ValueError or RecursionError.
+    """Return the value of a JSON text. Raises ValueError; TooDeepError from 1,024 levels on.
 
     Unpaired surrogates become U+FFFD, and integers beyond 64 bits become floating-point numbers.
     """
     try:
-        return orjson.loads(content)
+        return _loads(content)
     except orjson.JSONDecodeError:
         # Unlike orjson, json accepts unpaired surrogates, and it joins the pairs.
-        text = json.dumps(json.loads(content), ensure_ascii=False)
-        return orjson.loads(_SURROGATE.sub("\ufffd", text))
+        try:
+            text = json.dumps(json.loads(content), ensure_ascii=False)
+        except RecursionError:
+            raise TooDeepError from None
+        return _loads(_SURROGATE.sub("\ufffd", text))
+
+
+def _loads(content: bytes | str) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        if "limit exceeded" in error.msg:
+            raise TooDeepError from None
+        raise
 
 
 def is_encodable(text: str) -> bool:

@@ -13,48 +13,21 @@ from http.client import responses as reason_phrases
 from typing import Any
 
 from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import json_text
+from .errors import REPORT, ApiError
 from .redaction import error_summary
-
-REPORT = "Report this to the connector's maintainers, with the log."
-
-
-class ApiError(AirbyteTracedException):
-    """A request failed. `message` says what happened, why, and what to do.
-
-    `status` is the HTTP status, None without a response or if its JSON lacks fields. `wait` is
-    Retry-After in seconds, None without a usable one. The client retries only a transient_error.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        failure_type: FailureType,
-        status: int | None = None,
-        wait: float | None = None,
-    ) -> None:
-        super().__init__(message, message, failure_type)
-        self.status = status
-        self.wait = wait
-
-    @property
-    def reason(self) -> str:
-        """A short reason, for logs about failures that the connector works around."""
-        return f"HTTP {self.status}" if self.status else "no usable response"
-
-
-def config_error(message: str) -> AirbyteTracedException:
-    """Return an error that the user can fix, in the settings or in a file."""
-    return AirbyteTracedException(message, message, FailureType.config_error)
 
 
 class Service:
-    """A web API: its name, its credential, and what to do about HTTP status 401 and 403."""
+    """A web API: its name, its credential, and what to do about HTTP status 401 and 403.
+
+    `if_too_large` says what to do about a response that is too large.
+    """
 
     name: str
     advice: Mapping[int, str]
+    if_too_large = REPORT
     secret: str
 
     def effective_status(self, status: int, content: Any) -> int:
@@ -67,7 +40,11 @@ def parse(service: Service, status: int, headers: Mapping[str, str], body: bytes
     try:
         content = json_text.parse(body)
         failure = _failure(service.effective_status(status, content), service.advice)
-    except (ValueError, RecursionError):
+    except json_text.TooDeepError:
+        content = None
+        too_deep = ("sent JSON that is nested too deeply", FailureType.system_error, REPORT)
+        failure = _failure(status, service.advice) or too_deep
+    except ValueError:
         content = None
         not_json = ("sent a response that is not JSON", FailureType.transient_error, "")
         failure = _failure(status, service.advice) or not_json

@@ -2,13 +2,16 @@
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from airbyte_cdk.models import FailureType
 
 from .config import Config
+from .errors import REPORT, ApiError
 from .http import Client, Clock, RetryPolicy
-from .responses import REPORT, ApiError, error_texts
+from .responses import error_texts
+from .timestamps import from_epoch
 from .windows import DAY, Window
 
 
@@ -56,6 +59,11 @@ class Retargeting(Client):
                 FailureType.system_error,
             )
         return Counts(abandoned, recovered, clock)
+
+    def describe(self, path: str, params: Mapping[str, str]) -> str:
+        """Describe a request for --debug."""
+        first, last = (from_epoch(int(params[name])) for name in ("date_from", "date_to"))
+        return f"{path}, {first} to {last}"
 
     def effective_status(self, status: int, content: Any) -> int:
         """Map an error that Retargeting reports in the body to an HTTP status."""

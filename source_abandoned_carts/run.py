@@ -14,6 +14,9 @@ import sys
 def run() -> None:
     """Run the command that the arguments name; messages go to standard output, one per line."""
     _end_at_signals()
+    if sys.stdout is None:
+        # The next file or connection would get its descriptor, and receive the messages.
+        sys.exit("source-abandoned-carts: standard output is closed.")
     gc.disable()  # imports create no garbage to collect
     with contextlib.suppress(ImportError):
         import attributes_doc  # noqa: PLC0415
@@ -21,26 +24,19 @@ def run() -> None:
         # Otherwise serpyco parses the source of all CDK models for unused descriptions.
         attributes_doc.get_attributes_doc = lambda cls: {}  # noqa: ARG005
     from airbyte_cdk.entrypoint import AirbyteEntrypoint  # noqa: PLC0415
-    from airbyte_cdk.logger import PRINT_BUFFER  # noqa: PLC0415
 
-    from . import commands  # noqa: PLC0415
+    from . import commands, output  # noqa: PLC0415
 
     gc.freeze()
     gc.set_threshold(20_000)  # JSON has many objects but no cycles, so collect rarely
     gc.enable()
+    logging.basicConfig(handlers=[output.LogHandler()], format="%(message)s", force=True)
     # Otherwise logging errors and warnings go to standard error without redaction.
     logging.raiseExceptions = False
     logging.captureWarnings(True)
     # urllib3 logs URLs, which hold a key and the filters.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-    sys.setrecursionlimit(5_000)  # the CDK writes JSON that is too deep for orjson with json
-    PRINT_BUFFER.flush_interval = 0.005  # seconds; in the CDK's 0.1, it buffers some 40 MB
-    arguments = AirbyteEntrypoint.parse_args(sys.argv[1:])
-    try:
-        with PRINT_BUFFER:
-            succeeded = commands.run(arguments)
-    except BrokenPipeError:
-        succeeded = False
+    succeeded = commands.run(AirbyteEntrypoint.parse_args(sys.argv[1:]))
     # Returning would wait for threads that are blocked on a request or a full queue.
     os._exit(0 if succeeded else 1)
 
@@ -51,5 +47,5 @@ def _end_at_signals() -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, _: os._exit(128 + received))
     elif signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        # A KeyboardInterrupt would make the CDK write its buffer a second time.
+        # A KeyboardInterrupt would end the command with a traceback instead of by the signal.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

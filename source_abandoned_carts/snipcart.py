@@ -1,19 +1,25 @@
-"""Snipcart's API. Its documentation: "API: abandoned carts", GET /carts/abandoned."""
+"""Snipcart's API. Its documentation: "API: abandoned carts".
+
+It has two requests: GET /carts/abandoned for the list, and GET /carts/abandoned/{token} for a cart.
+"""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from airbyte_cdk.models import FailureType
 from requests.auth import HTTPBasicAuth
 
 from .config import Config
+from .errors import REPORT, ApiError
 from .http import Client, Clock, RetryPolicy
-from .responses import REPORT, ApiError
 from .timestamps import to_rfc3339
 from .windows import DAY
 
 logger = logging.getLogger("airbyte.snipcart")
+
+_LIST = "/carts/abandoned"
 
 ANYTIME = "Anytime"
 # The other time ranges, and the fewest seconds that each covers (February has 28 days).
@@ -48,6 +54,7 @@ class Snipcart(Client):
         403: "Use the key of the other mode, Test or Live. If the key is right, ask Snipcart's "
         "support whether the account includes abandoned carts.",
     }
+    if_too_large = "Set “Page size” (snipcart_page_size) to a smaller number."
     url_variable = "SNIPCART_API_URL"
     default_url = "https://app.snipcart.com/api"
 
@@ -62,13 +69,17 @@ class Snipcart(Client):
         """Request one cart; raise ApiError if that fails."""
         self._page(None, None, limit=1)
 
+    def describe(self, path: str, params: Mapping[str, str]) -> str:
+        """Describe a request for --debug. The path of a single cart holds its token."""
+        return f"{path}, limit {params['limit']}" if path == _LIST else f"{_LIST}/{{token}}"
+
     def pages(self, token: str | None = None, time_range: str | None = None) -> Iterator[Page]:
         """Yield the pages of the list, starting at a continuation token if one is given.
 
         The page size grows while pages are full and shrinks after an error. `time_range` replaces
         the user's. Raises ApiError, also for a malformed page: it must not pass for an empty list.
         """
-        limits, step = self._limits, 0
+        limits, step, may_grow = self._limits, 0, True
         seen = {token}
         while True:
             try:
@@ -78,12 +89,12 @@ class Snipcart(Client):
             except ApiError as error:
                 if step == 0 or error.status in (401, 403, 429):
                     raise
-                if limits == self._limits:
+                if may_grow:
                     logger.info(
                         f"A request for {limits[step]} carts failed ({error.reason}). "
                         f"The connector continues with {limits[step - 1]} carts per page."
                     )
-                limits = limits[:step]  # do not try this size again
+                may_grow = False
                 step -= 1
                 continue
             yield page
@@ -91,8 +102,26 @@ class Snipcart(Client):
             if token is None:
                 return
             seen.add(token)
-            if len(page.carts) >= limits[step] and limits[step] < limits[-1]:
+            is_full = len(page.carts) >= limits[step]
+            if may_grow and is_full and step + 1 < len(limits):
                 step += 1
+
+    def cart(self, token: str) -> dict[str, Any] | None:
+        """Return a cart with normalized dates; None if Snipcart no longer has it. Raises ApiError.
+
+        Unlike the list, this request also returns carts that were completed.
+        """
+        try:
+            cart, _ = self.get(f"/carts/abandoned/{quote(token, safe='')}", {})
+        except ApiError as error:
+            if error.status in (404, 410):
+                return None
+            raise
+        if not isinstance(cart, dict):
+            message = f"Snipcart's response is not a cart. The API may have changed. {REPORT}"
+            raise ApiError(message, FailureType.system_error)
+        normalize_dates(cart)
+        return cart
 
     def _page(self, token: str | None, time_range: str | None, limit: int) -> Page:
         params = {"limit": str(limit), **self._filters}  # a token might not include the filters
@@ -101,7 +130,7 @@ class Snipcart(Client):
         if token is not None:
             params["continuationToken"] = token
         is_increased = limit > self._limits[0]
-        content, clock = self.get("/carts/abandoned", params, only_rate_limits=is_increased)
+        content, clock = self.get(_LIST, params, only_rate_limits=is_increased)
         content = content if isinstance(content, dict) else {}
         carts, more = content.get("items"), content.get("hasMoreResults")
         next_token = content.get("continuationToken")

@@ -20,7 +20,10 @@ def column_name(field: str) -> str:
 
 
 def kind_of(declared: Mapping[str, Any]) -> Kind:
-    """Return the kind of column for a field, from its JSON schema."""
+    """Return the kind of column for a field, from its JSON schema.
+
+    A field with several types, or with `anyOf` instead of a type, has a column of the kind "any".
+    """
     types = declared.get("type", [])
     named = [name for name in ([types] if isinstance(types, str) else types) if name != "null"]
     match declared.get("format"), named:

@@ -45,7 +45,9 @@ def open_other(name: str, folder: Path) -> Iterator[Database]:
 def _describe(error: Exception, name: str) -> str | None:  # noqa: PLR0911 one for each cause
     if missing := find(error, MissingDependencyException):
         packages = " ".join(f'"{each}"' for each in missing.dependencies)
-        return f"TO={name} needs packages. Install them: {sys.executable} -m pip install {packages}"
+        return (
+            f"TO={name} needs packages. Install them: {sys.executable} -m uv pip install {packages}"
+        )
     if unset := find(error, ConfigFieldMissingException):
         if name == "bigquery":
             return f"TO={name} has no credentials. {_BIGQUERY_LOGIN}"

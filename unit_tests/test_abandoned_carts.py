@@ -2,8 +2,8 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import Page
 from source_abandoned_carts.timestamps import from_epoch, to_epoch
 
@@ -12,6 +12,7 @@ from .helpers import make_config
 START = "2024-01-01T00:00:00Z"
 NOW = "2024-06-01T00:00:00Z"
 HOUR = 3_600
+DAY = 24 * HOUR
 
 
 class FakeApi:
@@ -32,7 +33,8 @@ class FakeApi:
         for index in range(int(token or 0), len(self.dates)):
             carts = [{"modificationDate": date} for date in self.dates[index]]
             next_token = str(index + 1) if index + 1 < len(self.dates) else None
-            clock = Clock(self.now, self.now + self.seconds_per_page, self.is_service)
+            received_at = self.now + self.seconds_per_page
+            clock = Clock(self.now, received_at, self.is_service, self.now)
             yield Page(carts, next_token, clock)
             self.now += self.seconds_per_page
 
@@ -85,6 +87,53 @@ class TestCursor:
         dates, states = read(FakeApi([None]), state)
         assert (dates, states == [state]) == ([] if is_future else [None], is_future)
         assert ("is in the future" in caplog.text) == is_future
+
+
+class TestBeginningWithoutDateHeaders:
+    """The local clock is 20 days ahead. `are_service` says which responses have a Date header."""
+
+    FUTURE = "2024-06-10T00:00:00Z"  # by the service's clock
+    PAGES = (["2024-05-01T00:00:00Z"], [FUTURE], ["2024-05-02T00:00:00Z"], [None])
+
+    def read(self, are_service, state=None):
+        api = FakeApi(*self.PAGES[: len(are_service)], seconds_per_page=60)
+        pages = api.pages
+
+        def without_dates(token=None, time_range=None):
+            first = int(token or 0)
+            for page, is_service in zip(pages(token), are_service[first:], strict=True):
+                sent_at, received_at, _, monotonic = page.clock
+                local = Clock(sent_at + 20 * DAY, received_at + 20 * DAY, False, monotonic)
+                yield page if is_service else page._replace(clock=local)
+
+        api.pages = without_dates
+        (state,) = read(api, state or {})[1]
+        return state
+
+    @pytest.mark.parametrize(
+        ("are_service", "cursor"),
+        [
+            ([False, True], "2024-04-30T22:58:00Z"),
+            ([False, True, False], "2024-05-01T22:57:00Z"),
+            ([False, False, False, True], "2024-05-01T22:56:00Z"),
+            ([True, False, False], "2024-05-01T22:57:00Z"),
+        ],
+    )
+    def test_is_what_the_first_date_allows(self, caplog, are_service, cursor):
+        assert self.read(are_service) == finished(cursor)
+        assert "no Date header" not in caplog.text
+
+    def test_is_local_with_a_warning_if_no_response_has_a_date(self, caplog):
+        assert self.read([False, False, False]) == finished("2024-06-09T22:57:00Z")
+        assert "no Date header" in caplog.text
+
+    def test_of_a_resumed_scan_is_limited_by_a_date(self):
+        state = unfinished(scan_began="2024-06-21T00:00:00Z", scan_newest=self.FUTURE)
+        assert self.read([False, False, True], state) == finished("2024-05-01T22:58:00Z")
+
+    def test_of_a_resumed_scan_is_kept_without_dates(self):
+        state = unfinished(scan_began="2024-06-20T00:00:00Z", scan_newest=self.FUTURE)
+        assert self.read([False, False], state) == finished("2024-06-08T22:59:00Z")
 
 
 class TestState:

@@ -4,8 +4,8 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts.cart_stats import CartStats
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.retargeting import Counts
 from source_abandoned_carts.timestamps import from_epoch, to_epoch
 from source_abandoned_carts.windows import DAY
@@ -32,7 +32,7 @@ class FakeApi:
         if day == self.bad_day:
             raise ApiError("No.", FailureType.system_error)
         now = int(time.time()) + (self.ahead or 0)
-        return Counts(day, 0, Clock(now - 1, now + 1, self.ahead is not None))
+        return Counts(day, 0, Clock(now - 1, now + 1, self.ahead is not None, 0))
 
 
 @pytest.fixture
@@ -51,6 +51,9 @@ def read(monkeypatch):
 
 def finished(now, **changes):
     return {"date_to": from_epoch(now), "window_days": 7, "start": "2024-01-01", **changes}
+
+
+BEFORE_ALL = finished(NOW, reached="2023-12-31T23:59:59Z")
 
 
 @pytest.mark.parametrize(
@@ -84,9 +87,36 @@ def test_rereads_the_windows_within_the_lookback(read, lookback, days):
     ],
 )
 def test_rereads_history_only_if_the_windows_change(read, caplog, state, days):
-    assert list(read(FakeApi(), state, now=NOW + 60)) == [*days, finished(NOW + 60)]
+    items = list(read(FakeApi(), state, now=NOW + 60))
+    assert [item for item in items if item != BEFORE_ALL] == [*days, finished(NOW + 60)]
     is_read_again = bool(state) and days[0] == 0
     assert ("reads all windows" in caplog.text) == is_read_again
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"window_days": 30}, {"start": "2023-12-31"}, {"window_days": 30, "reached": from_epoch(NOW)}],
+)
+def test_new_windows_are_saved_before_their_first_record(read, changes):
+    state = next(read(FakeApi(), finished(NOW, **changes)))
+    assert state == BEFORE_ALL
+    # The settings change back, after a sync that was interrupted at its second window.
+    assert list(read(FakeApi(), state)) == [0, 7, 14, finished(NOW)]
+
+
+def test_new_windows_from_the_first_second_are_all_read(read):
+    state, *_ = read(FakeApi(), finished(NOW), start="1970-01-01", days=30)
+    assert next(read(FakeApi(), state, start="1970-01-01", days=30)) == -START // DAY
+
+
+def test_requests_at_most_16_windows_ahead_of_a_slow_destination(read):
+    api = FakeApi()
+    pages = (item for item in read(api, {}, days=1, now=START + 99 * DAY) if item in range(100))
+    for number, day in enumerate(pages, start=1):
+        assert day == number - 1
+        time.sleep(0.01)  # the requests that are allowed are sent
+        assert len(api.windows) <= number + 15  # this one is not yet emitted
+    assert len(api.windows) == 100
 
 
 def test_future_state_or_start_reads_nothing(read, caplog):

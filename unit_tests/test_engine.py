@@ -1,26 +1,50 @@
 import json
 import logging
+import re
 import time
 
 import pytest
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
 from airbyte_cdk.models import FailureType
-from airbyte_cdk.sources.connector_state_manager import ConnectorStateManager
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_abandoned_carts import engine
-from source_abandoned_carts.responses import ApiError
+from source_abandoned_carts.errors import ApiError
+
+
+class Stream:
+    """A stream of some items. An item that is a text becomes the stream's progress."""
+
+    def __init__(self, name, items):
+        self.name = name
+        self.progress = "just started"
+        self._items = items
+
+    def read(self, saved):
+        for item in self._items:
+            if isinstance(item, str):
+                self.progress = item
+            else:
+                yield item
+
+
+def messages_of(**streams):
+    reads = [(Stream(name, items), {}) for name, items in streams.items()]
+    return engine.run(reads, logging.getLogger("airbyte"))
 
 
 def run(**streams):
-    """Run streams of these items. Return the printed messages, and the error."""
-    items = {name: iter(items) for name, items in streams.items()}
-    messages, error = [], None
+    """Run streams of these items. Return the messages as they are written, and the error."""
+    lines, error = [], None
     try:
-        messages.extend(engine.run(items, ConnectorStateManager(), logging.getLogger("airbyte")))
+        for message in messages_of(**streams):
+            if isinstance(message, engine.RecordLines):
+                lines += message.lines.splitlines()
+            else:
+                lines.append(AirbyteEntrypoint.airbyte_message_to_string(message))
     except AirbyteTracedException as raised:
         error = raised
-    return [json.loads(AirbyteEntrypoint.airbyte_message_to_string(m)) for m in messages], error
+    return [json.loads(line) for line in lines], error
 
 
 def records(messages):
@@ -65,17 +89,75 @@ def test_failing_stream_leaves_the_others_complete(caplog, error, failure_type, 
     assert [m["type"] for m in messages].count("STATE") == 1
 
 
-def test_logs_each_minute_of_a_long_wait(monkeypatch):
-    """The CDK may end a read after ten minutes without a message; Retry-After can be as long."""
-    monkeypatch.setattr(engine, "_SILENCE", 0.05)
+def test_states_count_the_records_since_the_last_state():
+    messages, _ = run(a=[[{}, {}], {"n": 1}, {"n": 2}, [{}], {"n": 3}])
+    states = [message["state"] for message in messages if message["type"] == "STATE"]
+    assert [state["sourceStats"]["recordCount"] for state in states] == [2.0, 0.0, 1.0]
 
-    def waiting():
+
+def test_statuses_surround_the_records():
+    messages, _ = run(a=[[], [{}], [{}]], b=[{}])
+    traces = [message["trace"]["stream_status"] for message in messages if "trace" in message]
+    statuses = {"a": [], "b": []}
+    for trace in traces:
+        statuses[trace["stream_descriptor"]["name"]].append(trace["status"])
+    assert statuses == {"a": ["STARTED", "RUNNING", "COMPLETE"], "b": ["STARTED", "COMPLETE"]}
+
+
+def test_keeps_nulls_of_a_record():
+    assert records(run(a=[[{"a": None, "b": {"c": None}}]])[0]) == [{"a": None, "b": {"c": None}}]
+
+
+def test_embedding_programs_get_the_same_records_as_objects():
+    page = [{"é": None}, {"n": [1.5, "\u2028\n"]}]
+    (lines,) = [m for m in messages_of(a=[page]) if isinstance(m, engine.RecordLines)]
+    messages = list(lines.messages())
+    assert [message.record.data for message in messages] == page
+    assert {message.record.stream for message in messages} == {"a"}
+
+
+def test_record_that_cannot_be_written_fails_only_its_stream():
+    deep = []
+    for _ in range(300):
+        deep = [deep]
+    messages, error = run(a=[[{"metadata": deep}]], b=[[{"n": 2}]])
+    assert "a stopped because a record has more than 250 levels" in str(error)
+    assert records(messages) == [{"n": 2}]
+
+
+def test_reads_at_most_one_page_ahead_of_a_slow_destination():
+    """One page is written, one waits in the queue, and the stream holds the next one."""
+    pages_read = 0
+
+    def pages():
+        nonlocal pages_read
+        for number in range(100):
+            pages_read += 1
+            yield [{"n": number}]
+
+    written = 0
+    for message in messages_of(a=pages()):
+        if isinstance(message, engine.RecordLines):
+            written += 1
+            time.sleep(0.02)  # a slow destination
+            assert pages_read <= written + 2
+    assert written == 100
+
+
+def test_logs_the_progress_each_minute(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(engine, "_SECONDS_BETWEEN_REPORTS", 0.05)
+
+    def scanning():
+        time.sleep(0.2)
         yield [{"n": 1}]
-        time.sleep(0.5)
-        yield [{"n": 2}]
+        for number in range(20):  # pages without a record to emit do not put the report off
+            yield f"{number} pages read"
+            yield []
+            time.sleep(0.02)
 
-    messages, error = run(a=waiting())
-    logs = [m for m in messages if "waits for a response" in m.get("log", {}).get("message", "")]
-    assert error is None
-    assert 2 <= len(logs) <= 20
-    assert records(messages) == [{"n": 1}, {"n": 2}]
+    run(a=scanning())
+    reports = [message for message in caplog.messages if message.endswith("records emitted.")]
+    assert "a: just started, 0 records emitted." in reports[0]
+    assert re.fullmatch(r"a: 1\d pages read, 1 records emitted\.", reports[-1])
+    assert 6 <= len(reports) <= 13

@@ -10,21 +10,15 @@ import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from source_abandoned_carts import throttle
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import USER_AGENT, Clock, RetryPolicy, base_url
-from source_abandoned_carts.responses import ApiError
 
 from .helpers import Shop
 
 URL = Shop.default_url
 DATE_HEADER = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 MIDNIGHT = 1767225600  # the same date in Unix seconds
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    slept: list[float] = []
-    monkeypatch.setattr(time, "sleep", slept.append)
-    return slept
 
 
 def get(only_rate_limits=False, **policy):
@@ -71,24 +65,35 @@ def test_retries_only_transient_errors(requests_mock, waits, status, only_rate_l
     assert (requests_mock.call_count, len(waits)) == (calls, calls - 1)
 
 
-def test_waits_for_retry_after_up_to_ten_minutes(requests_mock, waits):
-    for seconds in ("0", "599", "9999"):
-        limit = {"status_code": 429, "headers": {"Retry-After": seconds}}
+@pytest.mark.parametrize("status", [429, 503])
+def test_waits_for_retry_after_up_to_ten_minutes(requests_mock, waits, status):
+    for seconds in ("599", "9999"):
+        limit = {"status_code": status, "headers": {"Retry-After": seconds}}
         requests_mock.get(f"{URL}/x", [limit, {"json": 1}])
         get()
-    assert waits == [0, 599, 600]
+    assert waits == [599, 600]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_short_retry_after_does_not_shorten_the_backoff(requests_mock, waits, status):
+    requests_mock.get(f"{URL}/x", status_code=status, headers={"Retry-After": "0"})
+    with pytest.raises(ApiError):
+        get()
+    for wait, seconds in zip(waits, (1, 2, 4, 8, 16), strict=True):
+        assert seconds <= wait <= seconds * 1.25
 
 
 @pytest.mark.parametrize(
     ("headers", "clock"),
     [
-        (DATE_HEADER, Clock(MIDNIGHT - 4, MIDNIGHT + 1, is_service=True)),
-        ({}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, is_service=False)),
-        ({"Date": "today"}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, is_service=False)),
+        (DATE_HEADER, Clock(MIDNIGHT - 4, MIDNIGHT + 1, True, 100)),
+        ({}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, False, 100)),
+        ({"Date": "today"}, Clock(MIDNIGHT + 97, MIDNIGHT + 101, False, 100)),
     ],
 )
 def test_returns_the_service_time_or_the_local_time(requests_mock, monkeypatch, headers, clock):
     ticks = iter([100.0])
+    monkeypatch.setattr(throttle, "now", lambda: 0)
     monkeypatch.setattr(time, "monotonic", lambda: next(ticks, 103.5))
     monkeypatch.setattr(time, "time", lambda: MIDNIGHT + 100.7)
     requests_mock.get(f"{URL}/x", text="1", headers=headers)
@@ -111,7 +116,7 @@ def error_of_body(monkeypatch, start, pieces=(), **policy):
         threading.Thread(target=respond, daemon=True).start()
         monkeypatch.setenv("SHOP_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
         with pytest.raises(ApiError) as raised:
-            get(attempts=1, **policy)
+            get(**{"attempts": 1, **policy})
     is_over.set()
     return raised.value
 
@@ -131,14 +136,20 @@ def test_dripping_or_silent_body_ends_at_the_deadline(monkeypatch, piece):
         b"Content-Length: 9\r\n\r\n[1",
         b"Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n",
         b"Content-Encoding: gzip\r\n\r\n[]",
-        b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(b" " * (64 * 2**20 + 1)),
     ],
-    ids=["truncated", "truncated chunks", "damaged", "too large"],
+    ids=["truncated", "truncated chunks", "damaged"],
 )
-def test_broken_or_too_large_body_is_transient(monkeypatch, response):
+def test_broken_body_is_transient(monkeypatch, response):
     error = error_of_body(monkeypatch, response)
-    assert "incomplete, damaged or too large" in error.message
+    assert "Shop sent an incomplete or damaged response." in error.message
     assert error.failure_type == FailureType.transient_error
+
+
+def test_too_large_body_is_not_retried(monkeypatch):
+    body = gzip.compress(b" " * (64 * 2**20 + 1))
+    error = error_of_body(monkeypatch, b"Content-Encoding: gzip\r\n\r\n" + body)
+    assert error.message.startswith("Shop sent a response above 64 MB. Report this")
+    assert error.failure_type == FailureType.system_error
 
 
 @pytest.mark.parametrize(

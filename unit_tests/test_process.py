@@ -15,7 +15,6 @@ MODULES = [name for name in sys.modules if name.partition(".")[0] in NAMES]
 
 def snapshot():
     found = {
-        "print buffer": dict(vars(airbyte_cdk.logger.PRINT_BUFFER)),
         "recursion limit": sys.getrecursionlimit(),
         "gc": (gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()),
         "signals": [signal.getsignal(number) for number in sorted(signal.valid_signals())],

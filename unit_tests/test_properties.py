@@ -1,4 +1,4 @@
-"""Syncs of a shop that changes during the scan, with random examples.
+"""Syncs of shops that change, with random examples.
 
 `make test` runs the same examples each time. To run new and more examples:
 HYPOTHESIS_PROFILE=campaign .venv/bin/python -m pytest unit_tests/test_properties.py
@@ -6,8 +6,8 @@ HYPOTHESIS_PROFILE=campaign .venv/bin/python -m pytest unit_tests/test_propertie
 
 import json
 import os
-import random
 from functools import lru_cache
+from itertools import islice
 from types import SimpleNamespace
 from typing import NamedTuple
 from unittest import mock
@@ -16,12 +16,16 @@ from airbyte_cdk.models import FailureType
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from source_abandoned_carts import abandoned_carts
+from source_abandoned_carts import abandoned_carts, cart_stats, departed_carts
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
+from source_abandoned_carts.cart_stats import CartStats
+from source_abandoned_carts.departed_carts import DepartedCarts
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.responses import ApiError
+from source_abandoned_carts.retargeting import Counts
 from source_abandoned_carts.snipcart import TIME_RANGES, Page
-from source_abandoned_carts.timestamps import from_epoch, sort_key
+from source_abandoned_carts.timestamps import from_epoch, sort_key, to_epoch
+from source_abandoned_carts.windows import DAY
 
 from .helpers import make_config
 
@@ -40,6 +44,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 HOUR = 3_600_000  # milliseconds
 MONTH = 28 * 24 * HOUR
+FIRST_DAY = to_epoch("2024-01-01T00:00:00Z")
 make_config = lru_cache(make_config)
 
 
@@ -49,7 +54,7 @@ class Version(NamedTuple):
     listed: int
     cart: dict | None
     modified: int = 0
-    rank: float = 0  # position on the list, from 0 to 1
+    rank: float = 0  # position on the list
 
 
 class Shop:
@@ -59,17 +64,21 @@ class Shop:
     modification dates can differ by some minutes.
     """
 
-    def __init__(self, seed):
-        self.random = random.Random(seed)
+    def __init__(self, random):
+        self.random = random
         self.time = 1_700_000_000_000
         self.clock_difference = self.random.choice([-180_000, -2_000, 0, 0, 2_000, 180_000])
         self.time_range_filters_by = self.random.choice(["modified", "created", "nothing"])
-        self.sends_date = self.random.random() < 0.8
+        self.dates = self.random.choice(["sent", "sent", "sent", "not sent", "not sent at first"])
+        # Without any Date header, a local clock that is ahead can lose carts.
+        is_ahead = self.dates == "not sent at first"
+        self.local_clock_difference = self.random.choice([0, 5 * HOUR]) if is_ahead else 0
         self.merges_by_date = self.random.random() < 0.3  # in the destination
         self.is_calm = False
         self.generation = 0  # of the valid tokens
         self.versions = []  # one list for each cart
         self.created = []
+        self.changes = 0
         for _ in range(self.random.randint(0, 30)):
             self.change()
 
@@ -100,7 +109,9 @@ class Shop:
             "version": len(self.versions[number]),
             "value": self.random.randint(0, 9),
         }
-        self.versions[number].append(Version(listed, cart, modified, self.random.random()))
+        self.changes += 1
+        rank = self.random.random() + self.changes / 1e9  # no two are equal
+        self.versions[number].append(Version(listed, cart, modified, rank))
 
     def listed(self, minimal_value=0, time_range=None):
         """Return the versions that are on the list now, in order."""
@@ -122,6 +133,7 @@ class Shop:
 
     def pages(self, minimal_value, token, time_range):
         generation, rank = json.loads(token) if token else (self.generation, 0)
+        sends_date = self.dates == "sent"
         while True:
             if generation != self.generation:
                 raise ApiError("The token is not known.", FailureType.system_error, 400)
@@ -130,8 +142,11 @@ class Shop:
             rest = [v for v in self.listed(minimal_value, time_range) if v.rank >= rank]
             size = 8 if self.is_calm else self.random.randint(0, 8)
             rank = rest[size].rank if len(rest) > size else None
+            if rank is None and not sends_date and self.dates == "not sent at first":
+                rank = 2  # an empty page follows
             next_token = None if rank is None else json.dumps([generation, rank])
-            clock = Clock(sent // 1_000, self.time // 1_000 + 1, self.sends_date)
+            clock = self.clock(sent, sends_date)
+            sends_date = self.dates != "not sent"
             yield Page([dict(version.cart) for version in rest[:size]], next_token, clock)
             if rank is None:
                 return
@@ -140,6 +155,11 @@ class Shop:
                     self.change()
                 if self.random.random() < 0.05:
                     self.wait()
+
+    def clock(self, sent, sends_date):
+        difference = 0 if sends_date else self.local_clock_difference
+        times = [(sent + difference) // 1_000, (self.time + difference) // 1_000 + 1]
+        return Clock(*times, sends_date, sent / 1_000)
 
     def wait(self):
         self.time += self.random.choice([0, 0, 1, 3, 4, 23, 150, 700]) * HOUR
@@ -184,10 +204,10 @@ def sync(shop, state, destination, config, stop_after=None):
 
 
 @mock.patch.multiple(abandoned_carts, _CARTS_BETWEEN_STATES=10, _PAGES_BETWEEN_STATES=3)
-@settings(max_examples=8 * settings.default.max_examples)
-@given(st.integers(0, 2**64), st.integers(0, 8))
-def test_destination_becomes_equal_to_the_list(seed, syncs):
-    shop = Shop(seed)
+@settings(max_examples=3 * settings.default.max_examples)
+@given(st.randoms(use_true_random=False), st.integers(0, 8))
+def test_destination_becomes_equal_to_the_list(random, syncs):
+    shop = Shop(random)
     choice = shop.random.choice
     state, destination = {}, {}
     hours = [0, 24, 720, 720]
@@ -216,3 +236,108 @@ def test_destination_becomes_equal_to_the_list(seed, syncs):
         modified = cart["modificationDate"]
         if modified is None or sort_key(modified) >= sort_key(config.start):
             assert destination.get(cart["token"]) == cart
+
+
+class ListOfTokens:
+    """A list on which all carts stay in progress, and Snipcart's API for it."""
+
+    def __init__(self):
+        self.now = 1_700_000_000
+        self.tokens = []
+        self.turns = []  # the tokens of all requests for single carts, by all syncs
+
+    def pages(self):
+        clock = Clock(self.now, self.now + 1, True, self.now)
+        yield Page([{"token": token} for token in self.tokens], None, clock)
+
+    def cart(self, token):
+        self.turns.append(token)
+        return {"token": token, "status": "InProgress"}
+
+
+def sync_departed(shop, state):
+    *records, state = DepartedCarts(shop).read(state)
+    assert records == []
+    return json.loads(json.dumps(state))
+
+
+def known_tokens(state):
+    return [token for tokens in state.get("known", {}).values() for token in tokens]
+
+
+listed_tokens = st.lists(st.text(min_size=1), max_size=30, unique=True).flatmap(
+    lambda tokens: st.lists(
+        st.tuples(st.sampled_from([60, DAY]), st.lists(st.sampled_from(tokens or ["a"])))
+    )
+)
+
+
+@mock.patch.multiple(departed_carts, _MAX_REQUESTS=3, _MAX_KNOWN=8)
+@given(listed_tokens)
+def test_missing_carts_are_requested_in_turns(syncs):
+    shop, state = ListOfTokens(), {}
+    for seconds, shop.tokens in syncs:
+        shop.now += seconds
+        missing = set(known_tokens(state)) - set(shop.tokens)
+        # A cart that was back on the list begins anew, and one that was left out is forgotten.
+        shop.turns = [token for token in shop.turns if token in missing]
+        earlier = len(shop.turns)
+        state = sync_departed(shop, state)
+        assert len(shop.turns) - earlier == min(3, len(missing))
+        for number, token in enumerate(shop.turns[earlier:], start=earlier):
+            before = shop.turns[:number]
+            if token in before:  # all others were requested since then
+                last = number - before[::-1].index(token)
+                assert missing - {token} <= set(before[last:])
+        known = known_tokens(state)
+        assert len(known) == len(set(known)) == min(8, len(missing | set(shop.tokens)))
+
+
+@mock.patch.multiple(departed_carts, _MAX_STATE=100)
+@given(listed_tokens)
+def test_state_holds_as_many_known_carts_as_fit(syncs):
+    shop, state = ListOfTokens(), {}
+    for seconds, shop.tokens in syncs:
+        shop.now += seconds
+        candidates = {*known_tokens(state), *shop.tokens}
+        state = sync_departed(shop, state)
+        size = len(json.dumps(state, ensure_ascii=False).encode())
+        assert size < 180  # the limit, and the other keys
+        left_out = candidates - set(known_tokens(state))
+        days = [time[:10] for time in state["known"]]
+        assert not left_out or len(days) == len(set(days))
+        for token in left_out:
+            assert size + len(json.dumps(token, ensure_ascii=False).encode()) > 100
+
+
+stats_syncs = st.lists(
+    st.tuples(
+        st.sampled_from([(2, 1), (1, 1), (1, 2)]),  # days per window, day of the start
+        st.none() | st.integers(1, 12),  # the number of records and states before it is stopped
+        st.integers(0, 9),  # days since the last sync
+        st.integers(0, 9),  # days of lookback
+    )
+)
+
+
+@mock.patch.multiple(cart_stats, _WINDOWS_AT_ONCE=1)  # to start fewer threads
+@settings(max_examples=3 * settings.default.max_examples)
+@given(stats_syncs)
+def test_rows_of_cart_stats_become_those_of_the_last_settings(syncs):
+    state, rows, now = {}, {}, FIRST_DAY + 8 * DAY + 5
+    for (days, start), stop_after, days_passed, lookback in [*syncs, ((2, 1), None, 0, 0)]:
+        now += days_passed * DAY
+        clock = Clock(now, now + 1, True, 0)
+        api = SimpleNamespace(counts=lambda window, clock=clock: Counts(window.last, 0, clock))
+        config = make_config(
+            start_date=f"2024-01-0{start}",
+            retargeting_window_days=days,
+            retargeting_lookback_days=lookback,
+        )
+        for item in islice(CartStats(api, config).read(state), stop_after):
+            if isinstance(item, dict):
+                state = item
+            else:
+                rows |= {row["date_from"]: row["abandoned"] for row in item}
+    for first in range(FIRST_DAY, now, 2 * DAY):
+        assert rows[from_epoch(first)] == min(first + 2 * DAY - 1, now)

@@ -5,8 +5,8 @@ import pytest
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts import responses
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.retargeting import Retargeting
 
 from .helpers import Shop, make_config
@@ -21,6 +21,7 @@ class Failure(NamedTuple):
 SHOP = Shop("s3cret/key", RetryPolicy())
 STATS = Retargeting(make_config(), RetryPolicy())
 NOT_JSON = "Shop sent a response that is not JSON (HTTP 200 OK)."
+TOO_DEEP = "Shop sent JSON that is nested too deeply (HTTP 200 OK). Report this"
 WRONG_KEY = '{"status": "error", "message": "Incorrect rest key!"}'
 INACTIVE = '{"status": "error", "data": "Your account is not active!"}'
 WENT_WRONG = '{"status": "error", "message": "Something went wrong"}'
@@ -32,12 +33,20 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
     [
         (SHOP, 200, {}, '{"a": [1, 2.5]}', {"a": [1, 2.5]}),
         (SHOP, 200, {}, "", Failure("transient_error", NOT_JSON)),
-        (SHOP, 200, {}, "[" * 100_000, Failure("transient_error", NOT_JSON)),
+        (SHOP, 200, {}, "[" * 1_100 + "]" * 1_100, Failure("system_error", TOO_DEEP)),
+        (
+            SHOP,
+            200,
+            {},
+            '["\\ud83d",' + "[" * 1_100 + "]" * 1_101,
+            Failure("system_error", TOO_DEEP),
+        ),
+        (SHOP, 503, {}, "[" * 100_000, Failure("transient_error", "failed to process")),
         (SHOP, 301, {}, "", Failure("system_error", "redirected the request (HTTP 301 Moved")),
         (SHOP, 400, {}, "", Failure("system_error", "did not accept the request (HTTP 400 Bad")),
         (SHOP, 404, {}, "<p>Ann</p>", Failure("system_error", "(HTTP 404 Not Found). Check")),
-        (SHOP, 422, {}, '{"message": "a@b.c"}', Failure("system_error", "Entity: “***”)")),
-        (SHOP, 422, {}, '{"error": "s3cret%2fkey"}', Failure("system_error", "Entity). Check")),
+        (SHOP, 400, {}, '{"message": "a@b.c"}', Failure("system_error", "Request: “***”)")),
+        (SHOP, 400, {}, '{"error": "s3cret%2fkey"}', Failure("system_error", "Request). Check")),
         (SHOP, 401, {}, "", Failure("config_error", "(HTTP 401 Unauthorized). Copy the key")),
         (SHOP, 403, {}, "[]", Failure("config_error", "(HTTP 403 Forbidden). Look at the")),
         (SHOP, 408, {}, "", Failure("transient_error", "Shop failed to process the request")),

@@ -1,8 +1,8 @@
 import pytest
 from airbyte_cdk.models import FailureType
 
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.retargeting import Retargeting
 from source_abandoned_carts.windows import Window
 

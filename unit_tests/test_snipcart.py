@@ -6,8 +6,8 @@ import time
 import pytest
 from airbyte_cdk.models import FailureType
 
+from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
-from source_abandoned_carts.responses import ApiError
 from source_abandoned_carts.snipcart import Snipcart
 
 from .helpers import make_config
@@ -150,15 +150,59 @@ def test_adapts_the_page_size(
     ("status", "limits"),
     [("401", [100]), ("403", [100]), ("429", [100] * 6), ("500", [100] + [50] * 6)],
 )
-def test_falls_back_or_retries_by_the_status(requests_mock, monkeypatch, status, limits):
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+def test_falls_back_or_retries_by_the_status(requests_mock, waits, status, limits):
     requested = serve(requests_mock, 1_000, lambda limit, start: limit if start == 0 else status)
     with pytest.raises(ApiError):
         pages()
     assert requested == [50, *limits]
 
 
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        ("[" * 1_100 + "]" * 1_100, "nested too deeply (HTTP 200 OK). Report"),
+        ('["' + " " * 64 * 2**20 + '"]', "above 64 MB. Set “Page size” (snipcart_page_size)"),
+    ],
+    ids=["too deep", "too large"],
+)
+def test_a_page_that_cannot_be_read_is_requested_with_smaller_limits_only(
+    requests_mock, monkeypatch, body, advice
+):
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("slept"))
+    requests_mock.get(
+        URL, [page({"a": 1}, token="2"), *[page(*[{}] * 50, token="3")], {"text": body}]
+    )
+    with pytest.raises(ApiError) as raised:
+        pages()
+    assert advice in raised.value.message
+    assert raised.value.failure_type == FailureType.system_error
+    limits = [request.qs["limit"] for request in requests_mock.request_history]
+    assert limits == [["50"], ["50"], ["100"], ["50"]]
+
+
 def test_keeps_a_fixed_page_size(requests_mock):
     limits = serve(requests_mock, 100, lambda limit, _: limit)
     pages(snipcart_page_size=20)
     assert limits == [20] * 5
+
+
+def cart(token):
+    return Snipcart(make_config(), RetryPolicy()).cart(token)
+
+
+def test_returns_a_cart_by_its_token(requests_mock):
+    requests_mock.get(f"{URL}/a%2Fb%3F", json={"completionDate": "2024-01-01", "other": [None]})
+    assert cart("a/b?") == {"completionDate": "2024-01-01T00:00:00Z", "other": [None]}
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_returns_none_for_a_cart_that_is_gone(requests_mock, status):
+    requests_mock.get(f"{URL}/a", status_code=status, json={})
+    assert cart("a") is None
+
+
+def test_response_that_is_not_a_cart_is_an_error(requests_mock):
+    requests_mock.get(f"{URL}/a", json=[{"token": "a"}])
+    with pytest.raises(ApiError, match="is not a cart") as raised:
+        cart("a")
+    assert raised.value.failure_type == FailureType.system_error
