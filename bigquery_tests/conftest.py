@@ -78,6 +78,7 @@ def database(sync: Sync, ports: tuple[str, str], service_account: dict[str, str]
         "BIGQUERY_EMULATOR_HOST": host,
         "DATA_WRITER__DISABLE_COMPRESSION": "true",  # the emulator does not read gzip
         "DESTINATION__BIGQUERY__CREDENTIALS": json.dumps(service_account),
+        "NO_GCE_CHECK": "true",  # or Google's library looks for a server of its cloud
     }
     database = BigQuery(host)
     for name in (DATASET, f"{DATASET}_staging"):

@@ -53,13 +53,6 @@ def test_refuses_a_table_of_another_program(sync, database, sandbox):
     assert sandbox.requests == []
 
 
-def test_logs_in_with_a_variable_for_each_value(sync, database, service_account):
-    del sync.environment[CREDENTIALS]
-    for name, value in service_account.items():
-        sync.environment[f"{CREDENTIALS}__{name.upper()}"] = value
-    assert counts(sync("bigquery", "--streams", STATS))[STATS].new > 0
-
-
 def test_logs_in_with_googles_own_variable(sync, database, service_account, tmp_path):
     del sync.environment[CREDENTIALS]
     path = tmp_path / "service-account.json"

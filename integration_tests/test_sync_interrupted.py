@@ -1,10 +1,12 @@
 """Syncs that are killed, stopped, or refused by a full disk, and the syncs after them."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -14,6 +16,12 @@ from .databases import DuckDB, PostgreSQL
 from .syncs import assert_equal, counts
 
 STOPPED = "Stopped. The next sync resumes from the last saved state.\n"
+
+
+def handles_sigterm(process: int) -> bool:
+    status = Path(f"/proc/{process}/status").read_text()
+    (caught,) = re.findall(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_first_load_goes_on_after_a_kill_at_each_step(sync, database):
@@ -63,9 +71,11 @@ def test_stops_while_it_reads(sync, sandbox, tmp_path, number):
     assert text.splitlines(keepends=True)[1:] == [STOPPED]
 
 
-@pytest.mark.parametrize("seconds", [0.15, 0.3, 0.6, 1])
+@pytest.mark.parametrize("seconds", [0, 0.3, 1])
 def test_stops_while_it_starts(sync, tmp_path, seconds):
     process = sync.start(DuckDB(tmp_path).url)
+    while not handles_sigterm(process.pid):  # which is before the slow imports
+        time.sleep(0.001)
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=10)

@@ -11,7 +11,7 @@ from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
 
 from . import bigquery_rows
-from .errors import SyncError, find
+from .errors import SyncError, chain, find
 from .load import Database
 
 DATASET = "carts"
@@ -42,7 +42,7 @@ def open_other(name: str, folder: Path) -> Iterator[Database]:
         raise
 
 
-def _describe(error: Exception, name: str) -> str | None:
+def _describe(error: Exception, name: str) -> str | None:  # noqa: PLR0911 one for each cause
     if missing := find(error, MissingDependencyException):
         packages = " ".join(f'"{each}"' for each in missing.dependencies)
         return (
@@ -62,4 +62,16 @@ def _describe(error: Exception, name: str) -> str | None:
             f"The credentials of TO={name} are not valid ({type(invalid).__name__}). Check the "
             f"environment variables that begin with DESTINATION__{name.upper()}__."
         )
+    names = {type(each).__name__ for each in chain(error)}
+    if names & {"RefreshError", "Unauthorized", "Unauthenticated"}:
+        return f"The service refused the credentials of TO={name}. Check that they are still valid."
+    if names & {"Forbidden", "PermissionDenied"}:
+        rights = (
+            "the roles BigQuery Data Editor and BigQuery Job User"
+            if name == "bigquery"
+            else "rights to create and change tables and datasets"
+        )
+        return f"The account of TO={name} lacks rights. Grant it {rights}."
+    if find(error, ConnectionError) or find(error, TimeoutError) or "TransportError" in names:
+        return f"The service of TO={name} cannot be reached. Check the network and the proxy."
     return None

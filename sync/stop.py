@@ -4,22 +4,25 @@ A thread does this. An exception could be lost in dlt or DuckDB, which catch Key
 would not interrupt a database driver that waits for a response.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
-import shutil
 import signal
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from subprocess import Popen
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # signals are handled once this module is imported, so it imports little
+    from collections.abc import Iterator
+    from pathlib import Path
+    from subprocess import Popen
 
 _MESSAGE = "Stopped. The next sync resumes from the last saved state.\n"
 
 output = threading.Lock()
 """Held while the sync prints. It is never released once the sync is stopped."""
 
-_children: list["Popen[Any]"] = []
+_children: list[Popen[Any]] = []
 _folders: list[Path] = []
 
 
@@ -35,7 +38,7 @@ def handle_signals() -> None:
 
 
 @contextlib.contextmanager
-def killing(child: "Popen[Any]") -> Iterator[None]:
+def killing(child: Popen[Any]) -> Iterator[None]:
     """Kill this child process, too, if the sync is stopped."""
     _children.append(child)
     try:
@@ -56,6 +59,8 @@ def removing(folder: Path) -> Iterator[None]:
 
 def _wait(receiver: int) -> None:
     os.read(receiver, 1)
+    import shutil  # noqa: PLC0415
+
     output.acquire(timeout=1)  # a reader that is paused blocks the thread that prints
     for child in _children:
         child.kill()
