@@ -14,7 +14,7 @@ from requests.auth import HTTPBasicAuth
 from .config import Config
 from .errors import REPORT, ApiError
 from .http import Client, Clock, RetryPolicy
-from .timestamps import to_rfc3339
+from .timestamps import is_converted, to_rfc3339
 from .windows import DAY
 
 logger = logging.getLogger("airbyte.snipcart")
@@ -156,8 +156,9 @@ def normalize_dates(cart: dict[str, Any]) -> None:
 
 def _convert(record: dict[str, Any], names: tuple[str, ...]) -> None:
     for name in names:
-        if name in record:
-            record[name] = to_rfc3339(record[name])
+        value = record.get(name)
+        if value is not None and not is_converted(value):
+            record[name] = to_rfc3339(value)
 
 
 def _not_a_page() -> ApiError:

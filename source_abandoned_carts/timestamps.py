@@ -7,9 +7,11 @@ from typing import Any
 
 import pendulum
 
-# Most dates need no conversion. This pattern finds those on days 1 to 28, which always exist.
+# Most dates need no conversion. This pattern finds those from 1970 on, on days that always exist.
 _CONVERTED = re.compile(
-    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"(?:19[7-9][0-9]|[2-9][0-9]{3})-"
+    r"(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+    r"|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
     r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]+)?Z"
 )
 _ISO = re.compile(
@@ -20,6 +22,11 @@ _ISO = re.compile(
 _UNIX = re.compile(r"(?P<seconds>[0-9]{1,12})(?:\.(?P<fraction>[0-9]+))?")
 
 
+def is_converted(value: Any) -> bool:
+    """Return whether a date needs no conversion. False is possible for a few that need none."""
+    return isinstance(value, str) and _CONVERTED.fullmatch(value) is not None
+
+
 def to_rfc3339(value: Any) -> str | None:
     """Return an API's date as RFC 3339 in UTC ending in Z; None if it is invalid.
 
@@ -27,9 +34,9 @@ def to_rfc3339(value: Any) -> str | None:
     UTC), and Unix seconds as a number or a text. Fraction digits are kept, so nothing is rounded.
     A date before 1970 gives None too: the API writes "no date" as 0001-01-01.
     """
+    if is_converted(value):
+        return str(value)
     if isinstance(value, str):
-        if _CONVERTED.fullmatch(value):
-            return value if value >= "1970" else None
         return _from_text(value.strip())
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         # repr() is the shortest exact text, and `:f` avoids an exponent.
