@@ -20,7 +20,7 @@ help:
 	@echo "make test     run all tests"
 	@echo "make image    build the Docker image and test it against the sandbox"
 	@echo "make chaos    run 200 syncs with random failures (half an hour) [RUNS=20] [SEED=17]"
-	@echo "make bench    measure speed and memory for benchmarks/RESULTS.md (eight minutes)"
+	@echo "make bench    measure speed and memory for tools/benchmarks/RESULTS.md (eight minutes)"
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style and types"
 	@echo "make format   rewrite the code in the project's style"
@@ -39,23 +39,23 @@ sync: .venv/installed
 		$(if $(STREAMS),--streams "$(STREAMS)") $(if $(PICTURE),--picture "$(PICTURE)")
 
 probe: .venv/installed
-	@$(BIN)/python -m probe --config "$(CONFIG)"
+	@$(BIN)/python -m tools.probe --config "$(CONFIG)"
 
 test: .venv/installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
 chaos: .venv/installed
-	@$(BIN)/python -m chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tools.chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 image: .venv/installed
 	docker build --tag airbyte/source-abandoned-carts:dev .
 	IMAGE=airbyte/source-abandoned-carts:dev $(BIN)/python -m pytest integration_tests/test_image.py
 
 bench: .venv/installed
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m tools.benchmarks
 
 load: .venv/installed
-	@$(BIN)/python -m benchmarks.load
+	@$(BIN)/python -m tools.benchmarks.load
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import Sandbox
+from tools.sandbox import Sandbox
 
 from .databases import postgresql_server
 from .forks import EXECUTABLE, ForkServer, Process

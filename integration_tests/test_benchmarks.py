@@ -7,7 +7,15 @@ from datetime import datetime
 
 import pytest
 
-from benchmarks.programs import BOTH, PROJECT, bare, connector, low_code, serving, settings_files
+from tools.benchmarks.programs import (
+    BOTH,
+    PROJECT,
+    bare,
+    connector,
+    low_code,
+    serving,
+    settings_files,
+)
 
 from .conftest import CARTS, STATS
 

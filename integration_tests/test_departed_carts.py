@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import Fault, make_carts
+from tools.sandbox import Fault, make_carts
 
 from .conftest import Shop, catalog, instant
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from probe.__main__ import main
-from sandbox import Fault, make_carts, make_events
+from tools.probe.__main__ import main
+from tools.sandbox import Fault, make_carts, make_events
 
 from .conftest import ROOT
 
@@ -114,7 +114,7 @@ def test_ends_without_a_traceback(account, tmp_path):
     with pytest.raises(SystemExit, match=r"No such file .*config\.json"):
         main(["--config", str(path)])
     path.write_text(json.dumps(account.config))
-    command = [sys.executable, "-m", "probe", "--config", str(path)]
+    command = [sys.executable, "-m", "tools.probe", "--config", str(path)]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     account.before = lambda request: process.send_signal(signal.SIGINT)  # as Ctrl-C does
     assert process.communicate(timeout=120) == (None, "")

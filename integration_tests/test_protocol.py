@@ -13,7 +13,7 @@ import time
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
-from sandbox import make_carts
+from tools.sandbox import make_carts
 
 from .conftest import CARTS, ROOT, STATS, catalog
 

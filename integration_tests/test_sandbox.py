@@ -11,8 +11,8 @@ from typing import Any
 
 import requests
 
-from sandbox import Sandbox, make_carts, make_events
-from sandbox.data import DATE_FORMATS, FIRST_DAY, NO_DATE
+from tools.sandbox import Sandbox, make_carts, make_events
+from tools.sandbox.data import DATE_FORMATS, FIRST_DAY, NO_DATE
 
 from .conftest import ROOT
 
@@ -116,7 +116,7 @@ def test_counts_both_edges_and_returns_the_documented_errors(sandbox):
 
 
 def test_runs_as_a_command():
-    command = [sys.executable, "-m", "sandbox", "--carts", "3", "--fault", "snipcart:503"]
+    command = [sys.executable, "-m", "tools.sandbox", "--carts", "3", "--fault", "snipcart:503"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(3)]

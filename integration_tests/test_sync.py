@@ -18,11 +18,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from sandbox import Fault, Sandbox
 from sync.__main__ import check_options
 from sync.columns import OTHERS, column_name
 from sync.connector import SyncError
 from sync.report import report
+from tools.sandbox import Fault, Sandbox
 
 from .conftest import CARTS, ROOT, STATS, Connector, instant
 from .databases import PASSWORD, Database, DuckDB, PostgreSQL, postgresql_server

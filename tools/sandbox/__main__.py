@@ -1,4 +1,4 @@
-"""python -m sandbox: serve both APIs until interrupted."""
+"""python -m tools.sandbox: serve both APIs until interrupted."""
 
 import argparse
 import contextlib
@@ -9,7 +9,8 @@ from .server import Fault, Sandbox
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m sandbox", description="Snipcart's and Retargeting's APIs on 127.0.0.1."
+        prog="python -m tools.sandbox",
+        description="Snipcart's and Retargeting's APIs on 127.0.0.1.",
     )
     parser.add_argument("--port", type=int, default=0, help="default: any free port")
     parser.add_argument("--carts", type=int, default=300, help="how many carts (default 300)")

@@ -28,12 +28,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sandbox import Sandbox
-from sandbox.data import make_events
+from tools.sandbox import Sandbox
+from tools.sandbox.data import make_events
 
 from .server import Chaos
 
-_PROJECT = Path(__file__).parent.parent
+_PROJECT = Path(__file__).parents[2]
 _CARTS = 10_000
 _DEPARTED = 40  # of the carts; half of them are bought and half deleted
 _ATTEMPTS = 12  # on bad days; on the day after them, nothing goes wrong
@@ -180,7 +180,7 @@ class _Sync:
             "catalog": {"streams": catalog},
             "state": list(self.states.values()),
         }
-        command = [sys.executable, "-m", "chaos.hurried", "read"]
+        command = [sys.executable, "-m", "tools.chaos.hurried", "read"]
         for name, content in files.items():
             (folder / name).write_text(json.dumps(content))
             command += [f"--{name}", str(folder / name)]

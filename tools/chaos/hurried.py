@@ -1,6 +1,6 @@
 """The connector's command with short waits and timeouts; everything else is unchanged.
 
-`python -m chaos.hurried read …` is what `source-abandoned-carts read …` is.
+`python -m tools.chaos.hurried read …` is what `source-abandoned-carts read …` is.
 """
 
 import time

@@ -1,7 +1,7 @@
 """A minimal Python program: it sends requests, parses the JSON and writes RECORD lines.
 
-`python -m benchmarks.bare PAGE_SIZE WINDOWS` reads all carts, and the counts of WINDOWS windows.
-The environment variable URL holds the server's address.
+`python -m tools.benchmarks.bare PAGE_SIZE WINDOWS` reads all carts, and the counts of WINDOWS
+windows. The environment variable URL holds the server's address.
 """
 
 import os

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-PROJECT = Path(__file__).parent.parent
+PROJECT = Path(__file__).parents[2]
 _BIN = PROJECT / ".venv" / "bin"
 PYTHON = str(_BIN / "python")
 
@@ -41,8 +41,8 @@ class Usage:
 
 @contextmanager
 def serving(carts: int, delay: float = 0) -> Iterator[str]:
-    """Run benchmarks.server with this number of carts, and yield its address."""
-    command = [PYTHON, "-m", "benchmarks.server", str(carts), str(delay), str(CAP)]
+    """Run tools.benchmarks.server with this number of carts, and yield its address."""
+    command = [PYTHON, "-m", "tools.benchmarks.server", str(carts), str(delay), str(CAP)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -77,8 +77,8 @@ def run(command: Sequence[str], url: str = "", lines: int = 0, *, slowly: bool =
 
 
 def bare(page_size: int, windows: int = 0) -> list[str]:
-    """Return the command of benchmarks.bare."""
-    return [PYTHON, "-m", "benchmarks.bare", str(page_size), str(windows)]
+    """Return the command of tools.benchmarks.bare."""
+    return [PYTHON, "-m", "tools.benchmarks.bare", str(page_size), str(windows)]
 
 
 def connector(command: str, *settings: str) -> list[str]:
@@ -87,8 +87,8 @@ def connector(command: str, *settings: str) -> list[str]:
 
 
 def low_code(command: str, *settings: str) -> list[str]:
-    """Return a command of Airbyte's low-code framework with benchmarks/manifest.yaml."""
-    manifest = str(PROJECT / "benchmarks" / "manifest.yaml")
+    """Return a command of Airbyte's low-code framework with tools/benchmarks/manifest.yaml."""
+    manifest = str(PROJECT / "tools" / "benchmarks" / "manifest.yaml")
     runner = str(_BIN / "source-declarative-manifest")
     return [runner, command, *settings, "--manifest-path", manifest]
 

@@ -1,4 +1,4 @@
-"""python -m probe --config secrets/config.json; see probe/__init__.py."""
+"""python -m tools.probe --config secrets/config.json; see tools/probe/__init__.py."""
 
 import argparse
 import logging

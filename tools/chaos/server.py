@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from urllib.parse import parse_qs, quote, urlsplit
 
-from sandbox import Sandbox
-from sandbox.server import RETARGETING, SNIPCART, Request
+from tools.sandbox import Sandbox
+from tools.sandbox.server import RETARGETING, SNIPCART, Request
 
 from .hurried import READ
 

@@ -1,6 +1,6 @@
 """Serves both APIs from prepared parts, so that the server's own work does not affect the results.
 
-`python -m benchmarks.server CARTS DELAY CAP` prints its port and serves until it is stopped.
+`python -m tools.benchmarks.server CARTS DELAY CAP` prints its port and serves until it is stopped.
 It lists CARTS carts of 3.5 KB, modified in the last 50 days. A page holds `limit` carts, at most
 CAP. The server sends each response DELAY seconds after its request. Requests for a single cart
 receive HTTP 404, as for a deleted cart.
@@ -13,7 +13,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
 
-from sandbox.data import make_carts
+from tools.sandbox.data import make_carts
 
 _DEFAULT_LIMIT = 20  # of the API
 _CART_BYTES = 3_500
