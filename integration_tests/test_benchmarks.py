@@ -7,15 +7,8 @@ from datetime import datetime
 
 import pytest
 
-from tools.benchmarks.programs import (
-    BOTH,
-    PROJECT,
-    bare,
-    connector,
-    low_code,
-    serving,
-    settings_files,
-)
+from tools.benchmarks.programs import BOTH, bare, connector, low_code, serving, settings_files
+from tools.processes import PROJECT, api_variables
 
 from .conftest import CARTS, STATS
 
@@ -26,8 +19,7 @@ def read(tmp_path_factory):
     found = {}
     with serving(150) as url:
         settings = settings_files(tmp_path_factory.mktemp("benchmark"), url, BOTH)
-        apis = {"SNIPCART_API_URL": f"{url}/api", "RETARGETING_API_URL": f"{url}/v1/partners-api"}
-        environment = {**os.environ, **apis, "URL": url}
+        environment = {**os.environ, **api_variables(url)}
         for name, command in {
             "bare": bare(20, 60),
             "connector": connector("read", *settings),

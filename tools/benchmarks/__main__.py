@@ -18,11 +18,12 @@ from statistics import median
 from time import process_time
 from timeit import timeit
 
+from tools.processes import PROJECT
+
 from .programs import (
     BOTH,
     CAP,
     CARTS,
-    PROJECT,
     PYTHON,
     bare,
     connector,

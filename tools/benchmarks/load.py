@@ -6,17 +6,17 @@ The program prints the time, the memory and the output of each run.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .programs import BOTH, PROJECT, connector, serving, settings_files
+from tools.processes import Command, write_files
+
+from .programs import BOTH, PYTHON, connector, serving, settings_files
 
 _STREAMS = (*BOTH, "departed_carts")
 _CARTS = 500_000
@@ -24,29 +24,18 @@ _GONE = 10_000
 _DAYS = 3_653
 
 
-def _environment(url: str) -> dict[str, str]:
-    apis = {"SNIPCART_API_URL": f"{url}/api", "RETARGETING_API_URL": f"{url}/v1/partners-api"}
-    return {**os.environ, **apis}
-
-
-def _wait(process: subprocess.Popen[bytes], started: float) -> str:
+def _used(process: Command) -> str:
     """Return the time and the peak memory of a process. Exit if the process failed."""
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    usage = process.usage()
     if process.returncode:
         sys.exit(f"The process failed with exit code {process.returncode}.")
-    wall, cpu = time.monotonic() - started, usage.ru_utime + usage.ru_stime
-    return f"{wall:.1f} s, {cpu:.1f} s of CPU, {usage.ru_maxrss / 1024:.0f} MB at the peak"
+    return f"{usage.wall:.1f} s, {usage.cpu:.1f} s of CPU, {usage.memory:.0f} MB at the peak"
 
 
 def read(folder: Path, url: str, streams: Sequence[str], states: Sequence[Any] = ()) -> list[Any]:
     """Read streams with the connector alone, and return their last states."""
-    (folder / "state.json").write_text(json.dumps(states))
-    settings = settings_files(folder, url, streams, _DAYS)
-    command = connector("read", *settings, "--state", str(folder / "state.json"))
-    started = time.monotonic()
-    environment = _environment(url)
-    process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=subprocess.PIPE)
+    settings = settings_files(folder, url, streams, _DAYS) + write_files(folder, state=states)
+    process = Command(connector("read", *settings), url)
     records: Counter[str] = Counter()
     lines: Counter[str] = Counter()
     last: dict[str, Any] = {}
@@ -63,7 +52,7 @@ def read(folder: Path, url: str, streams: Sequence[str], states: Sequence[Any] =
             case {"type": kind}:
                 lines[kind] += 1
                 logged += len(line)
-    print(f"the connector alone: {_wait(process, started)}")
+    print(f"the connector alone: {_used(process)}")
     for name, number in records.items():
         print(f"  {number:,} records of {name}")
     print(f"  {lines.pop('STATE'):,} states of at most {largest:,} bytes")
@@ -78,17 +67,10 @@ def sync(folder: Path, url: str, carts: int, days: int) -> None:
     path = folder / f"{carts}.duckdb"
     settings_files(folder, url, days=days)
     arguments = ["--config", str(folder / "config.json"), "--to", f"duckdb:///{path}"]
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "sync", *arguments],
-        cwd=PROJECT,
-        env=_environment(url),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    process = Command([PYTHON, "-m", "sync", *arguments], url, stderr=subprocess.STDOUT)
     assert process.stdout is not None
     output = process.stdout.read()
-    print(f"{carts:,} carts into DuckDB: {_wait(process, started)}")
+    print(f"{carts:,} carts into DuckDB: {_used(process)}")
     with duckdb.connect(str(path), read_only=True) as database:
         for stream, key in zip(BOTH, ("token", "date_from"), strict=True):
             found = database.execute(f"SELECT COUNT(*), COUNT(DISTINCT {key}) FROM {stream}")
