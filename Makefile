@@ -19,7 +19,7 @@ help:
 	@echo "make probe    find out what the APIs' documentation does not specify [CONFIG=secrets/config.json]"
 	@echo "make test     run all tests"
 	@echo "make image    build the Docker image and test it against the sandbox"
-	@echo "make chaos    run 200 syncs with random failures (half an hour) [RUNS=20] [SEED=17]"
+	@echo "make chaos    sync while everything fails at random (a few minutes) [RUNS=30] [SEED=17]"
 	@echo "make bench    measure speed and memory for tools/benchmarks/RESULTS.md (eight minutes)"
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style and types"
