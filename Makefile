@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo picture sync probe test chaos image bench load lint format clean
+.PHONY: help demo picture sync sandbox probe test chaos image bench load lint format clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -16,6 +16,7 @@ help:
 	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [TO=bigquery] [STREAMS=cart_stats]"
 	@echo "              [PICTURE=carts.png]"
+	@echo "make sandbox  serve both APIs of a made-up shop, and print how to sync it"
 	@echo "make probe    find out what the APIs' documentation does not specify [CONFIG=secrets/config.json]"
 	@echo "make test     run all tests"
 	@echo "make image    build the Docker image and test it against the sandbox"
@@ -37,6 +38,9 @@ picture: demo
 sync: .venv/installed
 	@$(BIN)/python -m sync --config "$(CONFIG)" $(if $(TO),--to "$(TO)") \
 		$(if $(STREAMS),--streams "$(STREAMS)") $(if $(PICTURE),--picture "$(PICTURE)")
+
+sandbox: .venv/installed
+	@$(BIN)/python -m tools.sandbox
 
 probe: .venv/installed
 	@$(BIN)/python -m tools.probe --config "$(CONFIG)"
