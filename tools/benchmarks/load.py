@@ -22,6 +22,7 @@ _STREAMS = (*BOTH, "departed_carts")
 _CARTS = 500_000
 _GONE = 10_000
 _DAYS = 3_653
+_SYNCS = ((_CARTS, _DAYS), (300, 60), (20_000, 60))  # numbers of carts and days
 
 
 def _used(process: Command) -> str:
@@ -35,24 +36,25 @@ def _used(process: Command) -> str:
 def read(folder: Path, url: str, streams: Sequence[str], states: Sequence[Any] = ()) -> list[Any]:
     """Read streams with the connector alone, and return their last states."""
     settings = settings_files(folder, url, streams, _DAYS) + write_files(folder, state=states)
-    process = Command(connector("read", *settings), url)
     records: Counter[str] = Counter()
     lines: Counter[str] = Counter()
     last: dict[str, Any] = {}
     logged = largest = 0
-    assert process.stdout is not None
-    for line in process.stdout:
-        match json.loads(line):
-            case {"record": {"stream": name}}:
-                records[name] += 1
-            case {"state": {"stream": {"stream_descriptor": {"name": name}}} as state}:
-                last[name] = state
-                lines["STATE"] += 1
-                largest = max(largest, len(json.dumps(state)))
-            case {"type": kind}:
-                lines[kind] += 1
-                logged += len(line)
-    print(f"the connector alone: {_used(process)}")
+    with Command(connector("read", *settings), url) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            match json.loads(line):
+                case {"record": {"stream": name}}:
+                    records[name] += 1
+                case {"state": {"stream": {"stream_descriptor": {"name": name}}} as state}:
+                    last[name] = state
+                    lines["STATE"] += 1
+                    largest = max(largest, len(json.dumps(state)))
+                case {"type": kind}:
+                    lines[kind] += 1
+                    logged += len(line)
+        used = _used(process)
+    print(f"the connector alone: {used}")
     for name, number in records.items():
         print(f"  {number:,} records of {name}")
     print(f"  {lines.pop('STATE'):,} states of at most {largest:,} bytes")
@@ -67,10 +69,12 @@ def sync(folder: Path, url: str, carts: int, days: int) -> None:
     path = folder / f"{carts}.duckdb"
     settings_files(folder, url, days=days)
     arguments = ["--config", str(folder / "config.json"), "--to", f"duckdb:///{path}"]
-    process = Command([PYTHON, "-m", "sync", *arguments], url, stderr=subprocess.STDOUT)
-    assert process.stdout is not None
-    output = process.stdout.read()
-    print(f"{carts:,} carts into DuckDB: {_used(process)}")
+    command = [PYTHON, "-m", "sync", *arguments]
+    with Command(command, url, stderr=subprocess.STDOUT) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        used = _used(process)
+    print(f"{carts:,} carts into DuckDB: {used}")
     with duckdb.connect(str(path), read_only=True) as database:
         for stream, key in zip(BOTH, ("token", "date_from"), strict=True):
             found = database.execute(f"SELECT COUNT(*), COUNT(DISTINCT {key}) FROM {stream}")
@@ -78,14 +82,17 @@ def sync(folder: Path, url: str, carts: int, days: int) -> None:
     print(f"  {path.stat().st_size / 2**20:,.0f} MB of database, {len(output):,} bytes of output")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure everything, and print it."""
     with tempfile.TemporaryDirectory() as name:
-        with serving(_CARTS) as address:
-            saved = read(Path(name), address, _STREAMS)
-        with serving(_CARTS - _GONE) as address:
-            read(Path(name), address, ["departed_carts"], saved)
-        with serving(_CARTS) as address:
-            sync(Path(name), address, _CARTS, _DAYS)
-        for number in (300, 20_000):
-            with serving(number) as address:
-                sync(Path(name), address, number, days=60)
+        with serving(_CARTS) as url:
+            states = read(Path(name), url, _STREAMS)
+        with serving(_CARTS - _GONE) as url:
+            read(Path(name), url, ["departed_carts"], states)
+        for carts, days in _SYNCS:
+            with serving(carts) as url:
+                sync(Path(name), url, carts, days)
+
+
+if __name__ == "__main__":
+    main()
