@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo picture sync probe test clients test-bigquery chaos image bench load lint format lock newest clean
+.PHONY: help demo picture sync sandbox probe test clients test-bigquery chaos image bench load lint format lock newest clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,13 +29,14 @@ help:
 	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [TO=bigquery] [STREAMS=cart_stats]"
 	@echo "              [PICTURE=carts.png]"
+	@echo "make sandbox  serve both APIs of a made-up shop, and print how to sync it"
 	@echo "make probe    find out what the APIs' documentation does not specify [CONFIG=secrets/config.json]"
 	@echo "make test     run all tests"
 	@echo "make clients  sync with PyAirbyte, Singer's SDK and airbyte-serverless (five minutes)"
 	@echo "make test-bigquery  run the tests of TO=bigquery against an emulator (650 MB to install)"
 	@echo "make image    build the Docker image and test it against the sandbox"
-	@echo "make chaos    run 200 syncs with random failures (half an hour) [RUNS=20] [SEED=17]"
-	@echo "make bench    measure speed and memory for benchmarks/RESULTS.md (eight minutes)"
+	@echo "make chaos    sync while everything fails at random (a few minutes) [RUNS=30] [SEED=17]"
+	@echo "make bench    measure speed and memory for tools/benchmarks/RESULTS.md (eight minutes)"
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style, types and the workflow"
 	@echo "make format   rewrite the code in the project's style"
@@ -55,8 +56,11 @@ sync: .venv/installed
 	@$(BIN)/python -m sync --config "$(CONFIG)" $(if $(TO),--to "$(TO)") \
 		$(if $(STREAMS),--streams "$(STREAMS)") $(if $(PICTURE),--picture "$(PICTURE)")
 
+sandbox: .venv/installed
+	@$(BIN)/python -m tools.sandbox
+
 probe: .venv/installed
-	@$(BIN)/python -m probe --config "$(CONFIG)"
+	@$(BIN)/python -m tools.probe --config "$(CONFIG)"
 
 test: .venv/installed
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
@@ -77,7 +81,7 @@ test-bigquery: .venv-bigquery/installed
 	.venv-bigquery/bin/python -m pytest $(PYTEST_OPTIONS) -p no:bqemulator bigquery_tests
 
 chaos: .venv/installed
-	@$(BIN)/python -m chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tools.chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 image: .venv/installed
 	docker build --build-arg VERSION="$$(sed -n 's/ *dockerImageTag: //p' metadata.yaml)" \
@@ -85,10 +89,10 @@ image: .venv/installed
 	IMAGE=airbyte/source-abandoned-carts:dev $(BIN)/python -m pytest integration_tests/test_image.py
 
 bench: .venv/installed
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m tools.benchmarks
 
 load: .venv/installed
-	@$(BIN)/python -m benchmarks.load
+	@$(BIN)/python -m tools.benchmarks.load
 
 lint: .venv/installed
 	$(BIN)/ruff check .

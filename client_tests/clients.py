@@ -10,7 +10,7 @@ from typing import Any
 from integration_tests.conftest import ROOT, instant
 from integration_tests.databases import DuckDB
 from integration_tests.forks import EXECUTABLE
-from sandbox import Sandbox
+from tools.sandbox import Sandbox
 
 KEYS = {"abandoned_carts": "token", "cart_stats": "date_from", "departed_carts": "token"}
 Rows = dict[str, dict[str, Any]]

@@ -10,9 +10,9 @@ import pytest
 from integration_tests.conftest import ROOT, Connector
 from integration_tests.databases import PASSWORD, postgresql_server
 from integration_tests.forks import EXECUTABLE
-from sandbox import Sandbox, make_carts
 from source_abandoned_carts.json_schemas import read_schema
 from source_abandoned_carts.snipcart import normalize_dates
+from tools.sandbox import Sandbox, make_carts
 
 from .clients import KEYS, AirbyteServerless, Client, PyAirbyte, Rows, Singer
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from sandbox import Sandbox
+from tools.processes import catalog, write_files
+from tools.sandbox import Sandbox
 
 from .databases import Database, DuckDB, PostgreSQL, postgresql_server
 from .forks import EXECUTABLE, ForkServer, Process
@@ -91,12 +92,8 @@ class Connector:
 
     def start(self, *arguments: str, **files: Any) -> "Process | subprocess.Popen[str]":
         """Start the command with arguments and files. A file is written as text or as JSON."""
-        command = list(arguments)
-        for name, content in files.items():
-            if content is not None:
-                path = self._folder / f"{name}.json"
-                path.write_text(content if isinstance(content, str) else json.dumps(content))
-                command += [f"--{name}", str(path)]
+        given = {name: content for name, content in files.items() if content is not None}
+        command = [*arguments, *write_files(self._folder, **given)]
         self._waits.write_text("")
         if self._forks:
             return self._forks.start(command, self.environment)
@@ -186,12 +183,6 @@ class Shop:
             elif message["type"] == "STATE":
                 self.state = message["state"]["stream"]["stream_state"]
         return records
-
-
-def catalog(*streams: str, mode: str = "incremental") -> dict[str, Any]:
-    modes = {"sync_mode": mode, "destination_sync_mode": "append"}
-    supported = {"json_schema": {}, "supported_sync_modes": ["full_refresh", "incremental"]}
-    return {"streams": [{"stream": {"name": name, **supported}, **modes} for name in streams]}
 
 
 def state_file(states: dict[str, Any]) -> Messages:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sandbox import Fault, Sandbox
 from sync.columns import OTHERS, column_name
+from tools.sandbox import Fault, Sandbox
 
 from .conftest import ROOT, STATS, Connector, instant
 from .databases import PASSWORD, Database

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sandbox import make_carts
+from tools.sandbox import make_carts
 
 from .conftest import CARTS, Shop, instant
 

@@ -1,13 +1,17 @@
-"""The programs that the benchmark compares read the same data."""
+"""The programs that the benchmark compares read the same data, and each benchmark works."""
 
 import json
 import os
 import subprocess
+import sys
 from datetime import datetime
 
 import pytest
 
-from benchmarks.programs import BOTH, PROJECT, bare, connector, low_code, serving, settings_files
+from tools.benchmarks import __main__ as bench
+from tools.benchmarks import load
+from tools.benchmarks.programs import BOTH, bare, connector, low_code, serving, settings_files
+from tools.processes import PROJECT, api_variables
 
 from .conftest import CARTS, STATS
 
@@ -18,8 +22,7 @@ def read(tmp_path_factory):
     found = {}
     with serving(150) as url:
         settings = settings_files(tmp_path_factory.mktemp("benchmark"), url, BOTH)
-        apis = {"SNIPCART_API_URL": f"{url}/api", "RETARGETING_API_URL": f"{url}/v1/partners-api"}
-        environment = {**os.environ, **apis, "URL": url}
+        environment = {**os.environ, **api_variables(url)}
         for name, command in {
             "bare": bare(20, 60),
             "connector": connector("read", *settings),
@@ -61,3 +64,30 @@ def _epoch(date):
     return (
         date if isinstance(date, int) else datetime.fromisoformat(date[:19] + "+00:00").timestamp()
     )
+
+
+def test_bench_measures_and_writes_its_page(tmp_path, monkeypatch, capsys):
+    sizes = {"_CARTS": 100, "_FEW": 50, "_MANY": 100, "_CARTS_OF_BOTH": 100, "_WINDOWS": 60}
+    for name, number in {**sizes, "_ROUNDS": 1, "_DELAY": 0.01}.items():
+        monkeypatch.setattr(bench, name, number)
+    # Low-code is slow, and another test runs it. This takes its place.
+    lines = [sys.executable, "-c", r"print('\n' * 200)"]
+    monkeypatch.setattr(bench, "low_code", lambda *arguments: lines)
+    monkeypatch.setattr(bench, "_RESULTS", tmp_path / "RESULTS.md")
+    monkeypatch.setattr(bench, "_PICTURE", tmp_path / "results.png")
+    bench.main()
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert capsys.readouterr().out == f"{page}\n"
+    assert [len(line.split(" | ")) for line in page.splitlines() if " goal |" in line] == [6]
+    assert "| CPU per cart, 50 carts per page | bare loop: " in page
+    assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_load_reads_and_syncs(monkeypatch, capsys):
+    for name, number in {"_CARTS": 60, "_GONE": 10, "_DAYS": 60, "_SYNCS": [(60, 60)]}.items():
+        monkeypatch.setattr(load, name, number)
+    load.main()
+    output = capsys.readouterr().out
+    assert "  60 records of abandoned_carts\n  60 records of cart_stats\n" in output
+    assert "  10 records of departed_carts\n" in output
+    assert "  60 rows, 60 keys in abandoned_carts\n  60 rows, 60 keys in cart_stats\n" in output

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import Fault
+from tools.sandbox import Fault
 
 from .conftest import STATS, Shop, catalog, instant, state_file
 

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sandbox import Fault, make_carts
+from tools.sandbox import Fault, make_carts
 
 from .conftest import Shop, catalog, instant
 

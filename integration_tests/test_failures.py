@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from sandbox import Fault
+from tools.sandbox import Fault
 
 from .conftest import CARTS, STATS
 

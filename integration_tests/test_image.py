@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox import Fault, Sandbox
+from tools.sandbox import Fault, Sandbox
 
 from .conftest import CARTS, ROOT, STATS, catalog
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from sandbox import make_carts
+from tools.sandbox import make_carts
 
 from . import conftest
 

@@ -14,7 +14,7 @@ from importlib.metadata import version
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
-from sandbox import Fault, make_carts
+from tools.sandbox import Fault, make_carts
 
 from .conftest import CARTS, ROOT, STATS, catalog
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from sandbox import Fault, make_carts
+from tools.sandbox import Fault, make_carts
 
 from .conftest import CARTS, STATS
 

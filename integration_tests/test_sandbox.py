@@ -1,19 +1,29 @@
 """The sandbox behaves as the two services' documents describe."""
 
+import base64
 import json
+import os
+import random
+import re
+import shlex
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from importlib.metadata import distributions
 from typing import Any
 
+import duckdb
+import pytest
 import requests
 
-from sandbox import Sandbox, make_carts, make_events
-from sandbox.data import DATE_FORMATS, FIRST_DAY, NO_DATE
 from source_abandoned_carts.json_schemas import read_schema
+from tools.sandbox import Fault, Sandbox, make_carts, make_events
+from tools.sandbox.changes import change, fill
+from tools.sandbox.data import DATE_FORMATS, FIRST_DAY, NO_DATE
 
 from .conftest import ROOT
 
@@ -146,17 +156,102 @@ def test_counts_both_edges_and_returns_the_documented_errors(sandbox):
     assert stats(sandbox)["message"] == "Your account is not active!"
 
 
-def test_runs_as_a_command():
-    command = [sys.executable, "-m", "sandbox", "--carts", "3", "--fault", "snipcart:503"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(3)]
-    url = lines[0].strip().removeprefix("export SNIPCART_API_URL=") + "/carts/abandoned"
-    auth = (json.loads(lines[2].removeprefix("# settings: "))["snipcart_api_key"], "")
-    responses = [requests.get(url, headers=JSON, auth=auth, timeout=10) for _ in range(2)]
-    process.terminate()
-    process.communicate(timeout=30)
-    assert [response.status_code for response in responses] == [503, 200]
+def respond(sandbox: Sandbox, fault: Fault) -> bytes:
+    """Return what the sandbox sends for a request until it closes the connection."""
+    sandbox.faults = [fault]
+    credentials = base64.b64encode(f"{sandbox.snipcart_key}:".encode()).decode()
+    lines = ["GET /api/carts/abandoned?limit=3 HTTP/1.1", "Accept: application/json"]
+    lines += [f"Authorization: Basic {credentials}", "", ""]
+    with socket.create_connection(("127.0.0.1", int(sandbox.url.rpartition(":")[2]))) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return b"".join(iter(lambda: connection.recv(2**16), b""))
+
+
+def test_faults_damage_the_response_as_described(sandbox):
+    sandbox.sends_date = False  # so that all responses are equal
+    whole = respond(sandbox, Fault("close"))
+    head, _, body = whole.partition(b"\r\n\r\n")
+    assert len(json.loads(body)["items"]) == 3
+    assert respond(sandbox, Fault("cut", at=5)) == whole[:5]
+    assert respond(sandbox, Fault("cut", seconds=0.1)) == whole[: len(head) + 4 + len(body) // 2]
+    assert respond(sandbox, Fault("raw", body="SSH-2.0")) == b"SSH-2.0"
+    with pytest.raises(ConnectionResetError):
+        respond(sandbox, Fault("reset", at=5))
+    with pytest.raises(ConnectionResetError):
+        respond(sandbox, Fault("reset"))
+
+
+def test_faults_change_headers_and_compression(sandbox):
+    page = carts(sandbox, limit=3).json()
+    sandbox.faults = [
+        Fault("gzip"),
+        Fault("headers", headers={"Content-Type": None, "Location": "elsewhere"}),
+    ]
+    compressed, changed = carts(sandbox, limit=3), carts(sandbox, limit=3)
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert compressed.json() == changed.json() == page
+    assert changed.headers["Location"] == "elsewhere"
+    assert "Content-Type" not in changed.headers
+    sandbox.faults = [Fault("headers", headers={"Content-Encoding": "gzip"})]
+    with pytest.raises(requests.exceptions.ContentDecodingError):
+        carts(sandbox)
+
+
+def test_endless_body_does_not_end(sandbox):
+    page = len(carts(sandbox).content)
+    sandbox.faults = [Fault("endless")]
+    url, auth = f"{sandbox.url}/api/carts/abandoned", (sandbox.snipcart_key, "")
+    with requests.get(url, headers=JSON, auth=auth, timeout=10, stream=True) as response:
+        assert len(response.raw.read(10 * page)) == 10 * page
+
+
+def test_time_passes_in_the_shop(sandbox):
+    fill(sandbox, carts=50, seed=3)
+    before = {cart.token: json.dumps(cart.document) for cart in sandbox.carts}
+    counts = len(sandbox.abandoned), len(sandbox.recovered)
+    chance = random.Random(3)
+    for _ in range(100):
+        change(sandbox, chance)
+    new = [cart for cart in sandbox.carts if cart.token not in before]
+    changed = [cart for cart in sandbox.carts if cart.on_list and cart not in new
+               and json.dumps(cart.document) != before[cart.token]]  # fmt: skip
+    bought = [cart for cart in sandbox.carts if cart.document["status"] == "Processed"]
+    deleted = [cart for cart in sandbox.carts if cart.deleted]
+    assert min(len(new), len(changed), len(bought), len(deleted)) >= 5
+    assert (len(sandbox.abandoned), len(sandbox.recovered)) == (
+        counts[0] + len(new), counts[1] + len(bought))  # fmt: skip
+    assert all(sandbox.now() - cart.modified < timedelta(minutes=1) for cart in changed)
+
+
+@pytest.fixture
+def printed():
+    """Start the sandbox as a command. Yield the lines that it prints."""
+    options = ["--carts", "30", "--change-every", "0.1", "--fault", "snipcart:503"]
+    command = [sys.executable, "-m", "tools.sandbox", *options]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield [process.stdout.readline() for _ in range(9)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+
+
+def test_printed_lines_sync_a_shop_that_changes(printed, tmp_path):
+    """They are run as printed, but in another folder and without make."""
+    make = re.fullmatch(r"make sync CONFIG=(\S+) TO=(\S+)\n", printed[-2])
+    sync = f"{shlex.quote(sys.executable)} -m sync --config {make[1]} --to {make[2]}"
+    script = f"exec 2>&1\n{''.join(printed[:-2])}{sync}\nsleep 1\n{sync}\n"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    output = subprocess.check_output(
+        ["sh", "-ec", script], cwd=tmp_path, env=environment, text=True, timeout=120
+    )
+    assert "HTTP 503" in output
+    with duckdb.connect(str(tmp_path / "data/sandbox.duckdb"), read_only=True) as database:
+        newest, left = database.execute(
+            "SELECT max(modification_date), (SELECT count(*) FROM departed_carts) "
+            "FROM abandoned_carts"
+        ).fetchone()
+    assert datetime.now(timezone.utc) - newest < timedelta(minutes=2)
+    assert left > 0
 
 
 def test_installed_package_contains_only_the_connector():

@@ -6,7 +6,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from sandbox import Fault
+from tools.sandbox import Fault
 
 from .conftest import CARTS, STATS
 

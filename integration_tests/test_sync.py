@@ -11,9 +11,9 @@ import duckdb
 import psycopg2
 import pytest
 
-from sandbox import Fault
 from sync.columns import OTHERS
 from sync.report import report
+from tools.sandbox import Fault
 
 from .conftest import CARTS, ROOT, STATS
 from .databases import DuckDB

@@ -6,8 +6,8 @@ import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from sandbox import Sandbox
-from sandbox.data import make_carts, make_events
+from tools.sandbox import Sandbox
+from tools.sandbox.data import make_carts, make_events
 
 from .__main__ import run
 

@@ -7,9 +7,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from sandbox import make_carts
 from source_abandoned_carts.json_schemas import read_schema
 from source_abandoned_carts.snipcart import normalize_dates
+from tools.sandbox import make_carts
 
 from .helpers import SCHEMA_FILES
 

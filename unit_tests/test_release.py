@@ -64,7 +64,7 @@ def test_metadata_describes_the_connector():
 def test_every_address_is_https():
     """Airbyte's QA checks accept http only to localhost, and in lines that end in the marker."""
     accepted = r"http://(localhost|json-schema\.org)|# ignore-https-check$"
-    for path in (*ROOT.glob("*.*"), *ROOT.glob("[!.]*/*.*")):
+    for path in (*ROOT.glob("*.*"), *ROOT.glob("[!.]*/*.*"), *ROOT.glob("tools/*/*.*")):
         if path.suffix in {".md", ".py", ".yaml", ".yml"} and "_tests" not in path.parent.name:
             for line in path.read_text().splitlines():
                 assert "http://" not in line or re.search(accepted, line), f"{path}: {line}"

@@ -1,6 +1,6 @@
 """Serves both APIs from prepared parts, so that the server's own work does not affect the results.
 
-`python -m benchmarks.server CARTS DELAY CAP` prints its port and serves until it is stopped.
+`python -m tools.benchmarks.server CARTS DELAY CAP` prints its port and serves until it is stopped.
 It lists CARTS carts of 3.5 KB, modified in the last 50 days. A page holds `limit` carts, at most
 CAP. The server sends each response DELAY seconds after its request. Requests for a single cart
 receive HTTP 404, as for a deleted cart.
@@ -13,22 +13,22 @@ import sys
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
 
-from sandbox.data import make_carts
+from tools.sandbox.data import make_carts
 
 _DEFAULT_LIMIT = 20  # of the API
 _CART_BYTES = 3_500
-_CARTS_MADE = 1_000  # the list repeats them, with other tokens
+_MOST_MADE = 1_000  # carts; a longer list repeats them, with other tokens
 _TOKEN = "00000000-0000-4000-8000-%012d"
 _STATS = b'{"status":"success","data":{"abandoned":12,"recovered":3}}'
 
 
-def prepare_carts() -> list[tuple[bytes, bytes]]:
-    """Return carts as JSON, each split at the number in its token."""
+def prepare_carts(number: int) -> list[tuple[bytes, bytes]]:
+    """Return this number of carts as JSON, each split at the number in its token."""
     parts = []
     now = datetime.now(timezone.utc)
     first = now - timedelta(days=50)  # after every start date in `settings_files`
     # Make twice as many as needed, because some are left out.
-    for cart in make_carts(2 * _CARTS_MADE, first=first, last=now, date_formats=["iso3"]):
+    for cart in make_carts(2 * number, first=first, last=now, date_formats=["iso3"]):
         text = json.dumps(cart.document, ensure_ascii=False)
         if re.search("[\ud800-\udfff]", text):
             continue  # orjson rejects unpaired surrogates, which are rare
@@ -36,7 +36,7 @@ def prepare_carts() -> list[tuple[bytes, bytes]]:
         cart.document["token"] = _TOKEN
         before, _, after = json.dumps(cart.document, ensure_ascii=False).partition("%012d")
         parts.append((before.encode(), after.encode()))
-    return parts[:_CARTS_MADE]
+    return parts[:number]
 
 
 class _Server(asyncio.Protocol):
@@ -77,7 +77,7 @@ class _Server(asyncio.Protocol):
         end = min(start + min(int(params.get(b"limit", _DEFAULT_LIMIT)), self._cap), self._carts)
         carts = []
         for number in range(start, end):
-            before, after = self._parts[number % _CARTS_MADE]
+            before, after = self._parts[number % len(self._parts)]
             carts.append(b"%b%012d%b" % (before, number, after))
         more = b"true" if end < self._carts else b"false"
         return b'{"items":[%b],"hasMoreResults":%b,"continuationToken":"%d"}' % (
@@ -87,7 +87,7 @@ class _Server(asyncio.Protocol):
 
 async def serve(carts: int, delay: float, cap: int) -> None:
     """Serve a list with this number of carts."""
-    parts = prepare_carts()
+    parts = prepare_carts(min(carts, _MOST_MADE))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Server(parts, carts, delay, cap), "127.0.0.1")
     print(server.sockets[0].getsockname()[1], flush=True)

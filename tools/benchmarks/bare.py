@@ -1,7 +1,7 @@
 """A minimal Python program: it sends requests, parses the JSON and writes RECORD lines.
 
-`python -m benchmarks.bare PAGE_SIZE WINDOWS` reads all carts, and the counts of WINDOWS windows.
-The environment variable URL holds the server's address.
+`python -m tools.benchmarks.bare PAGE_SIZE WINDOWS` reads all carts, and the counts of WINDOWS
+windows, from the connector's addresses.
 """
 
 import os
@@ -22,7 +22,7 @@ def read_carts(url: str, page_size: str, output: BinaryIO) -> None:
     params = {"limit": page_size}
     more = True
     while more:
-        response = session.get(f"{url}/api/carts/abandoned", params=params, auth=("key", ""))
+        response = session.get(f"{url}/carts/abandoned", params=params, auth=("key", ""))
         page = orjson.loads(response.content)
         for cart in page["items"]:
             output.write(_record("abandoned_carts", cart))
@@ -36,7 +36,7 @@ def read_stats(url: str, windows: int, output: BinaryIO) -> None:
 
     def get(number: int) -> Any:
         params = {"rest_key": "key", "date_from": str(number), "date_to": str(number + 1)}
-        response = session.get(f"{url}/v1/partners-api/shopping-carts", params=params)
+        response = session.get(f"{url}/shopping-carts", params=params)
         return orjson.loads(response.content)["data"]
 
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -52,7 +52,8 @@ def _record(stream: str, data: Any) -> bytes:
 if __name__ == "__main__":
     # With Python's default buffer of 8 KB, small writes would take most of the time.
     with open(sys.stdout.fileno(), "wb", 65_536) as file, ThreadPoolExecutor(2) as streams:
-        carts = streams.submit(read_carts, os.environ["URL"], sys.argv[1], file)
-        stats = streams.submit(read_stats, os.environ["URL"], int(sys.argv[2]), file)
+        carts = streams.submit(read_carts, os.environ["SNIPCART_API_URL"], sys.argv[1], file)
+        url = os.environ["RETARGETING_API_URL"]
+        stats = streams.submit(read_stats, url, int(sys.argv[2]), file)
         carts.result()
         stats.result()

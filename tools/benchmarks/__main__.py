@@ -18,11 +18,12 @@ from statistics import median
 from time import process_time
 from timeit import timeit
 
+from tools.processes import PROJECT
+
 from .programs import (
     BOTH,
     CAP,
     CARTS,
-    PROJECT,
     PYTHON,
     bare,
     connector,
@@ -32,8 +33,8 @@ from .programs import (
     settings_files,
 )
 
-_RESULTS = PROJECT / "benchmarks" / "RESULTS.md"
-_PICTURE = PROJECT / "benchmarks" / "results.png"
+_RESULTS = PROJECT / "tools" / "benchmarks" / "RESULTS.md"
+_PICTURE = PROJECT / "tools" / "benchmarks" / "results.png"
 
 _CARTS = 20_000
 _FEW, _MANY = 5_000, 100_000  # carts in the measurement of memory

@@ -17,21 +17,21 @@ from airbyte_cdk.models import FailureType
 from requests.auth import HTTPBasicAuth
 
 from source_abandoned_carts.config import Config
-from source_abandoned_carts.errors import ApiError
+from source_abandoned_carts.errors import REPORT, ApiError
 from source_abandoned_carts.http import Client
 from source_abandoned_carts.retargeting import Retargeting
 from source_abandoned_carts.snipcart import ANYTIME, TIME_RANGES, Page, Snipcart
 from source_abandoned_carts.timestamps import to_epoch, to_rfc3339
 from source_abandoned_carts.windows import DAY, Window
 
-from .meter import NO_SETTING, POLICY, Meter, Question
+from .meter import POLICY, Answer, CannotTellError, Meter, Question
 
-_FULL_SCANS = "snipcart_full_scan_hours"
 _DATES = ("creationDate", "modificationDate")
 _MIN_CARTS = 10  # fewer may be in order, or have large totals, by chance
 _RANGES = {"LessThanAMonth": 2, "LessThanAWeek": 4, "LessThanADay": 2}  # pages to read at most
 
-_WINDOW_DAYS = "retargeting_window_days"
+_TRY_AGAIN = "Nothing. Run make probe again on another day."
+_NOT_READABLE = "not readable"
 _AGE = 40 * DAY  # of the first second requested, because counts of the last days may still change
 
 Cart = dict[str, Any]
@@ -51,24 +51,22 @@ class SnipcartProbe:
 
     def questions(self) -> Iterator[Question]:
         """Yield the questions. The first one reads the carts that the others examine."""
-        question = "How many carts does the service return per page at most?"
-        yield question, "snipcart_page_size", self._page_size
-        yield "In which order does the service return carts?", _FULL_SCANS, self._order
+        yield "How many carts does Snipcart return per page?", self._page_size
+        yield "In which order does Snipcart return carts?", self._order
         for name in (*_DATES, "completionDate", "items.addedOn", "items.modificationDate"):
-            question = f"In which formats does the service return {name}?"
-            yield question, NO_SETTING, partial(self._formats, name)
-        yield "Which date does timeRange filter on?", _FULL_SCANS, self._range_date
-        question = "Does a continuation token keep the filters?"
-        yield question, "snipcart_minimal_value", self._token_keeps_filters
-        question = "What does the service return for an unknown continuation token?"
-        yield question, NO_SETTING, self._unknown_token
+            question = f"In which formats does Snipcart return {name}?"
+            yield question, partial(self._formats, name)
+        yield "Which date does timeRange filter on?", self._range_date
+        yield "Does a continuation token keep the filters?", self._token_keeps_filters
+        question = "What does Snipcart return for an unknown continuation token?"
+        yield question, self._unknown_token
 
     def _client(self, page_size: int | None, **filters: str) -> Snipcart:
         client = Snipcart(replace(self._config, page_size=page_size, filters=filters), POLICY)
         Client.__init__(client, client.secret, POLICY, self.meter)  # again, with the meter as auth
         return client
 
-    def _page_size(self) -> str | None:
+    def _page_size(self) -> Answer:
         """Read pages as the connector does, which doubles its limit while pages are full."""
         client = self._client(None, timeRange=ANYTIME)
         pages = list(islice(client.pages(), 5))  # the limit can reach 500 by then
@@ -78,35 +76,51 @@ class SnipcartProbe:
         params = {"limit": str(self._limit), "timeRange": ANYTIME}
         self._raw_carts = client.get("/carts/abandoned", params)[0]["items"]
         largest = max(len(page.carts) for page in pages)
+        adapts = "Nothing: the connector adapts its page size."
         if largest == self._limit == 500:
-            return "500, the connector's greatest limit"
+            return Answer("500 or more", "Nothing: the connector requests 500 at most.")
         if self._limit < max(limits):
-            return f"{largest}, because limit={max(limits)} failed"
+            return Answer(
+                f"at most {self._limit}: a request for {max(limits)} failed",
+                f"Set snipcart_page_size to {self._limit}. This saves a request in each sync.",
+            )
         # A page may be short by chance, and the last page of a list proves nothing.
         sizes = [len(page.carts) for page in pages if page.next_token]
         if sizes.count(largest) > 1 and largest < self._limit:
-            return f"{largest}, also for limit={self._limit}"
-        return f"at least {largest}" if sizes else None
+            return Answer(f"at most {largest}, also if {self._limit} are requested", adapts)
+        if not sizes:
+            raise CannotTellError("all carts fit on one page", adapts)
+        return Answer(f"at least {largest}", adapts)
 
-    def _order(self) -> str | None:
+    def _order(self) -> Answer:
+        what_to_do = "Nothing: the connector relies on no order."
         for name in _DATES:
             dates = [to_epoch(cart[name]) for cart in self._carts if cart.get(name)]
             if len(set(dates)) < _MIN_CARTS:
-                return None
+                reason = f"fewer than {_MIN_CARTS} carts differ in their {name}"
+                raise CannotTellError(reason, what_to_do)
             if dates in (sorted(dates), sorted(dates, reverse=True)):
-                return f"by {name}, {'oldest' if dates[0] < dates[-1] else 'newest'} first"
-        return f"by neither {' nor '.join(_DATES)}"
+                first = "oldest" if dates[0] < dates[-1] else "newest"
+                return Answer(f"by {name}, {first} first", what_to_do)
+        return Answer(f"by neither {' nor '.join(_DATES)}", what_to_do)
 
-    def _formats(self, name: str) -> str:
+    def _formats(self, name: str) -> Answer:
         list_name, _, name = name.rpartition(".")
         records = self._raw_carts
         if list_name:
             lists = [items for cart in records if isinstance(items := cart.get(list_name), list)]
             records = [item for items in lists for item in items if isinstance(item, dict)]
         formats = Counter(_format(record.get(name, "missing")) for record in records)
-        return ", ".join(f"{text} ({number})" for text, number in formats.most_common())
+        if not formats:
+            raise CannotTellError(f"there are no {list_name or 'carts'}", "Nothing.")
+        if any(_NOT_READABLE in text for text in formats):
+            what_to_do = f"The connector emits null for a date that is {_NOT_READABLE}. {REPORT}"
+        else:
+            what_to_do = "Nothing: the connector reads each of them."
+        texts = (f"{text} ({number})" for text, number in formats.most_common())
+        return Answer(", ".join(texts), what_to_do)
 
-    def _range_date(self) -> str | None:
+    def _range_date(self) -> Answer:
         """Check whether a time range lists carts created before it and modified within it."""
         carts = {cart.get("token"): cart for cart in self._carts}
         votes: Counter[bool] = Counter()
@@ -119,32 +133,52 @@ class SnipcartProbe:
                 if (token in listed or is_complete) and _is_conclusive(cart, time_range, now):
                     votes[token in listed] += 1
             if votes[True] >= 3:
-                return "modificationDate"
+                return Answer(
+                    "modificationDate",
+                    "Set snipcart_full_scan_hours to 24 for hourly syncs, or to 160 for daily "
+                    "syncs. Most syncs then request only recent carts, and miss no change.",
+                )
             # One or two carts may be missing because customers bought them meanwhile.
             if votes[False] >= 3 and not votes[True]:
-                return "creationDate"
-        return None
+                return Answer(
+                    "creationDate",
+                    "Leave snipcart_full_scan_hours at 0. Otherwise changes of old carts wait for "
+                    "the next full scan.",
+                )
+        raise CannotTellError(
+            "too few carts were created before a time range and changed within it",
+            "Leave snipcart_full_scan_hours at 0, and run make probe again in some weeks.",
+        )
 
-    def _token_keeps_filters(self) -> str | None:
+    def _token_keeps_filters(self) -> Answer:
         """Request the next page without the filters, and look for carts that they exclude."""
+        what_to_do = "Nothing: the connector sends the filters with each page."
         totals = _totals(self._carts)
         minimal = median_high(totals or [0])
         if bisect_left(totals, minimal) < max(1, 0.4 * len(totals)):
-            return None  # the filter would exclude too few carts
+            raise CannotTellError("too few carts differ in their total", what_to_do)
         client = self._client(_MIN_CARTS, timeRange=ANYTIME, minimalValue=str(minimal))
         first = next(client.pages())
-        if first.next_token is None or min(_totals(first.carts), default=minimal) < minimal:
-            return None  # there is no next page, or the filter has no effect
+        if min(_totals(first.carts), default=minimal) < minimal:
+            reason = "snipcart_minimal_value has no effect"
+            raise CannotTellError(reason, f"Use no filters. {REPORT}")
+        if first.next_token is None:
+            raise CannotTellError("there is no second page with filters", what_to_do)
         page = _page(self._client(5 * _MIN_CARTS), first.next_token)
         if isinstance(page, str):
-            return f"no, without them the service returns {page}"
+            return Answer(f"no: without them Snipcart returns {page}", what_to_do)
         if min(_totals(page.carts), default=minimal) < minimal:
-            return "no, without them the next page has carts that they exclude"
-        return "yes" if len(page.carts) >= _MIN_CARTS else None
+            reason = "without them the next page has carts that they exclude"
+            return Answer(f"no: {reason}", what_to_do)
+        if len(page.carts) < _MIN_CARTS:
+            raise CannotTellError("the second page with filters has too few carts", what_to_do)
+        return Answer("yes", what_to_do)
 
-    def _unknown_token(self) -> str:
+    def _unknown_token(self) -> Answer:
         page = _page(self._client(self._limit, timeRange=ANYTIME), "unknown")
-        return page if isinstance(page, str) else "a page of carts"
+        if isinstance(page, str):
+            return Answer(page, "Nothing: a sync with an expired token starts a new scan.")
+        return Answer("a page of carts", "Nothing: a sync with an expired token reads from there.")
 
 
 class RetargetingProbe(Retargeting):
@@ -157,11 +191,11 @@ class RetargetingProbe(Retargeting):
 
     def questions(self) -> Iterator[Question]:
         """Yield the questions; the one that may take many requests comes last."""
-        yield "Does the service accept exactly 30 days?", _WINDOW_DAYS, self._thirty_days
-        question = "Does the service count both the second of date_from and that of date_to?"
-        yield question, _WINDOW_DAYS, self._edges
+        yield "Does Retargeting accept exactly 30 days?", self._thirty_days
+        question = "Does Retargeting count the seconds of both date_from and date_to?"
+        yield question, self._edges
 
-    def _thirty_days(self) -> str:
+    def _thirty_days(self) -> Answer:
         last = self._first + 30 * DAY
         try:
             self._abandoned(self._first, last)
@@ -169,10 +203,13 @@ class RetargetingProbe(Retargeting):
             if error.failure_type == FailureType.transient_error:
                 raise
             self._abandoned(self._first, last - 1)  # raises an error that has another cause
-            return f"no (HTTP {error.status})"
-        return "yes"
+            return Answer(
+                f"no (HTTP {error.status}), but it accepts one second less",
+                "Nothing: the connector's windows of 30 days are one second shorter.",
+            )
+        return Answer("yes", "Nothing: retargeting_window_days can be 30.")
 
-    def _edges(self) -> str | None:
+    def _edges(self) -> Answer:
         """Find the second of the first abandoned cart, and check which windows count it."""
         first = self._first
         for days in (1, 30):  # in a busy shop, one day is enough and takes fewer requests
@@ -180,17 +217,22 @@ class RetargetingProbe(Retargeting):
             if total := self._abandoned(first, last):
                 break
         else:
-            return None
+            raise CannotTellError("no cart was abandoned in the 30 days examined", _TRY_AGAIN)
         ends = range(first, last)
         end = first + bisect_left(ends, True, key=lambda end: self._abandoned(first, end) > 0)
         if end == first:
-            return None  # the shortest window already counts it
+            raise CannotTellError("the shortest window already counts a cart", _TRY_AGAIN)
         if self._abandoned(end, last) == total:
             # A service that rounds to minutes or days would also count it one second later.
-            return "yes" if self._abandoned(end + 1, last) < total else None
+            if self._abandoned(end + 1, last) == total:
+                raise CannotTellError("Retargeting rounds the times, or counts changed", _TRY_AGAIN)
+            return Answer("yes", "Nothing: each second is counted once.")
+        keep = "lost in each window. Keep retargeting_window_days at 30."
         if self._abandoned(end - 1, last) == total:
-            return "no, only one of them"
-        return "no, neither" if self._abandoned(end - 2, last) == total else None
+            return Answer("only one of them", f"One second is {keep}")
+        if self._abandoned(end - 2, last) == total:
+            return Answer("neither", f"Two seconds are {keep}")
+        raise CannotTellError("the counts changed meanwhile", _TRY_AGAIN)
 
     def _abandoned(self, first: int, last: int) -> int:
         return self.counts(Window(first, last)).abandoned
@@ -228,5 +270,5 @@ def _format(value: Any) -> str:
         return str(value or "null")[:10]
     text = re.sub("[0-9]", "#", json.dumps(value))
     if not re.fullmatch('"?[#TZ:.,+ -]{1,40}"?', text, re.IGNORECASE):
-        return "another format"
-    return text if to_rfc3339(value) else f"{text} (not readable)"
+        return f"text that is {_NOT_READABLE}"
+    return text if to_rfc3339(value) else f"{text} {_NOT_READABLE}"

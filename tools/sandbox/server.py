@@ -1,12 +1,13 @@
 """The server: both APIs as documented, with faults on demand."""
 
 import base64
+import gzip
 import json
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import formatdate
@@ -53,20 +54,27 @@ class Fault:
     `when` limits the fault to the requests for which it returns true. `kind` is one of
 
     - "status": responds with `status`, `headers` and `body`, which is bytes, text, or JSON;
-    - "reset": resets the connection before anything is sent;
-    - "cut": closes the connection in the middle of the body;
+    - "headers": responds with `headers` added or replaced; None leaves one out;
     - "html": responds with status 200 and an HTML page;
+    - "gzip": responds with a compressed body: its first `at` bytes (default: all), then `body`;
     - "slow": responds after `seconds`;
-    - "drip": sends the body byte by byte, waiting `seconds` after each byte.
+    - "drip": sends the body byte by byte, waiting `seconds` after each byte;
+    - "endless": repeats the body without an end;
+    - "reset": resets the connection after `at` bytes of the response (default: 0);
+    - "cut": closes the connection after `at` bytes of the response (default: in the middle of the
+      body) and `seconds`;
+    - "close": responds and closes the connection without having said so;
+    - "raw": sends `body`, which is no HTTP response, and closes the connection.
     """
 
     kind: str
     service: str = "snipcart"
     times: int = 1
     status: int = 500
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str | None] = field(default_factory=dict)
     body: Any = ""
     seconds: float = 0
+    at: int | None = None
     when: Callable[[Request], bool] | None = None
 
 
@@ -388,56 +396,84 @@ class _Handler(BaseHTTPRequestHandler):
             self._inject(fault, request)
 
     def _inject(self, fault: Fault, request: Request) -> None:
-        sandbox = self.server.sandbox
-        if fault.kind == "status":
+        if fault.kind == "slow":
+            time.sleep(fault.seconds)
+        status, body = self.server.sandbox.respond(request)
+        head, content = self._response(status, body)
+        if fault.kind == "slow":
+            self.wfile.write(head + content)
+        elif fault.kind == "status":
             self._send(fault.status, fault.body, fault.headers)
+        elif fault.kind == "headers":
+            self._send(status, body, fault.headers)
         elif fault.kind == "html":
             self._send(200, "<html><head><title>Sorry</title></head><body>Be right back</body>")
-        elif fault.kind == "slow":
-            time.sleep(fault.seconds)
-            self._send(*sandbox.respond(request))
-        elif fault.kind == "cut":
-            self._send(*sandbox.respond(request), part=0.5)
+        elif fault.kind == "gzip":
+            compressed = gzip.compress(content, 1)[: fault.at] + _encode(fault.body)
+            self._send(status, compressed, {"Content-Encoding": "gzip"})
         elif fault.kind == "drip":
-            self._send(*sandbox.respond(request), pause=fault.seconds)
-        elif fault.kind == "reset":
+            self.wfile.write(head)
+            for index in range(len(content)):
+                self.wfile.write(content[index : index + 1])
+                time.sleep(fault.seconds)
+        elif fault.kind == "endless":
+            chunked = {"Content-Length": None, "Transfer-Encoding": "chunked"}
+            self.wfile.write(self._response(status, body, chunked)[0])
+            while True:  # until the client closes the connection
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(content), content))
+        else:
+            self._close(fault, head, content)
+
+    def _close(self, fault: Fault, head: bytes, content: bytes) -> None:
+        """Inject a fault that ends with a closed connection."""
+        if fault.kind == "reset":
+            self.wfile.write((head + content)[: fault.at or 0])
             # With a linger time of 0, closing the socket sends RST.
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            self.close_connection = True
             self.connection.close()
+        elif fault.kind == "cut":
+            middle = len(head) + len(content) // 2
+            self.wfile.write((head + content)[: middle if fault.at is None else fault.at])
+            time.sleep(fault.seconds)
+        elif fault.kind == "close":
+            self.wfile.write(head + content)
+        elif fault.kind == "raw":
+            self.wfile.write(_encode(fault.body))
         else:
             raise ValueError(f"unknown kind of fault: {fault.kind}")
+        self.close_connection = True
 
     def _send(
-        self,
-        status: int,
-        body: Any,
-        headers: dict[str, str] | None = None,
-        *,
-        part: float = 1,
-        pause: float = 0,
+        self, status: int, body: Any, headers: Mapping[str, str | None] | None = None
     ) -> None:
-        is_text = isinstance(body, str)
-        content = (
-            body if isinstance(body, bytes) else (body if is_text else json.dumps(body)).encode()
-        )
-        self.send_response_only(status)
-        if self.server.sandbox.sends_date:
-            self.send_header("Date", formatdate(self.server.sandbox.now().timestamp(), usegmt=True))
-        self.send_header("Content-Type", "text/html" if is_text else "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in {**self.server.sandbox.headers, **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if pause:
-            for index in range(len(content)):
-                self.wfile.write(content[index : index + 1])
-                time.sleep(pause)
-        else:
-            self.wfile.write(content[: int(len(content) * part)])
-        if part < 1:
-            self.close_connection = True
+        self.wfile.write(b"".join(self._response(status, body, headers)))
+
+    def _response(
+        self, status: int, body: Any, headers: Mapping[str, str | None] | None = None
+    ) -> tuple[bytes, bytes]:
+        """Return the head and the body of a response."""
+        sandbox = self.server.sandbox
+        content = _encode(body)
+        date = formatdate(sandbox.now().timestamp(), usegmt=True) if sandbox.sends_date else None
+        fields = {
+            "Date": date,
+            "Content-Type": "text/html" if isinstance(body, str) else "application/json",
+            "Content-Length": str(len(content)),
+            **sandbox.headers,
+            **(headers or {}),
+        }
+        reason = self.responses.get(status, ("",))[0]
+        lines = [f"HTTP/1.1 {status} {reason}"]
+        lines += [f"{name}: {value}" for name, value in fields.items() if value is not None]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1"), content
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing."""
+
+
+def _encode(body: Any) -> bytes:
+    """Return a body, which is bytes, text or JSON, as it is sent."""
+    if isinstance(body, bytes):
+        return body
+    return (body if isinstance(body, str) else json.dumps(body)).encode()

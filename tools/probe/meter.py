@@ -1,22 +1,36 @@
-"""What both probes share: the type of a question, and the limit on requests."""
+"""What both probes share: questions and answers, and the limit on requests."""
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from requests import PreparedRequest, Response
 from requests.auth import AuthBase
 
 from source_abandoned_carts.http import RetryPolicy
 
-# A question, the setting that depends on the answer, and a function that finds the answer. It
-# returns None if the account has too little data, and raises ApiError or OutOfRequestsError.
-Question = tuple[str, str, Callable[[], str | None]]
 
-NO_SETTING = "no setting"
+class Answer(NamedTuple):
+    """An answer, and what somebody should set or do because of it."""
+
+    text: str
+    what_to_do: str
+
+
+class CannotTellError(Exception):
+    """The account has too little data to find an answer."""
+
+    def __init__(self, reason: str, what_to_do: str) -> None:
+        super().__init__(reason)
+        self.answer = Answer(f"cannot tell: {reason}", what_to_do)
+
+
+# A function finds the answer. It raises CannotTellError, OutOfRequestsError or ApiError.
+Question = tuple[str, Callable[[], Answer]]
+
 POLICY = RetryPolicy(attempts=2, max_retry_after=60)
 
-_MAX_REQUESTS = 40  # to both services together
+MAX_REQUESTS = 40  # to both services together
 _RATE_LIMIT = re.compile(r"rate-?limit|retry-after|quota|throttle", re.IGNORECASE)
 _NUMBERS = re.compile(r"((^|[;,] ?)([a-z]{1,9}=)?[0-9]{1,6})+")  # longer ones may be account IDs
 
@@ -34,7 +48,7 @@ class Meter(AuthBase):
         self._auth = auth
 
     def __call__(self, request: PreparedRequest) -> PreparedRequest:
-        if len(self.urls) == _MAX_REQUESTS:
+        if len(self.urls) == MAX_REQUESTS:
             raise OutOfRequestsError
         self.urls.append(request.url or "")
         request.register_hook("response", self._record_rate_limits)  # type: ignore[no-untyped-call]

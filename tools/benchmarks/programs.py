@@ -1,19 +1,15 @@
 """The commands of the programs that are compared, and the resources that they use."""
 
-import json
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-PROJECT = Path(__file__).parent.parent
-_BIN = PROJECT / ".venv" / "bin"
-PYTHON = str(_BIN / "python")
+from tools.processes import CONNECTOR, PROJECT, Command, Usage, catalog, write_files
+
+PYTHON = sys.executable
 
 CARTS = ("abandoned_carts",)
 BOTH = (*CARTS, "cart_stats")
@@ -30,19 +26,10 @@ print(number)
 """
 
 
-@dataclass(frozen=True)
-class Usage:
-    """What a process used: seconds from start to end, seconds of CPU, MB of memory at the peak."""
-
-    wall: float
-    cpu: float
-    memory: float
-
-
 @contextmanager
 def serving(carts: int, delay: float = 0) -> Iterator[str]:
-    """Run benchmarks.server with this number of carts, and yield its address."""
-    command = [PYTHON, "-m", "benchmarks.server", str(carts), str(delay), str(CAP)]
+    """Run tools.benchmarks.server with this number of carts, and yield its address."""
+    command = [PYTHON, "-m", "tools.benchmarks.server", str(carts), str(delay), str(CAP)]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -53,43 +40,34 @@ def serving(carts: int, delay: float = 0) -> Iterator[str]:
 
 def run(command: Sequence[str], url: str = "", lines: int = 0, *, slowly: bool = False) -> Usage:
     """Run a program with its output in a pipe. Exit if it fails or writes too few lines."""
-    environment = {
-        **os.environ,
-        "URL": url,
-        "SNIPCART_API_URL": f"{url}/api",
-        "RETARGETING_API_URL": f"{url}/v1/partners-api",
-    }
     reader = [sys.executable, "-c", _SLOW_READER] if slowly else ["wc", "-l"]
-    started = time.monotonic()
     with (
-        subprocess.Popen(command, env=environment, cwd=PROJECT, stdout=subprocess.PIPE) as process,
+        Command(command, url) as process,
         subprocess.Popen(reader, stdin=process.stdout, stdout=subprocess.PIPE) as counting,
     ):
         assert process.stdout is not None
         process.stdout.close()  # only the reader uses it
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+        usage = process.usage()
         counted = int(counting.communicate()[0] or 0)
     if process.returncode or counted < lines:
         sys.exit(f"{' '.join(command)}: exit code {process.returncode} after {counted} lines.")
-    return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    return usage
 
 
 def bare(page_size: int, windows: int = 0) -> list[str]:
-    """Return the command of benchmarks.bare."""
-    return [PYTHON, "-m", "benchmarks.bare", str(page_size), str(windows)]
+    """Return the command of tools.benchmarks.bare."""
+    return [PYTHON, "-m", "tools.benchmarks.bare", str(page_size), str(windows)]
 
 
 def connector(command: str, *settings: str) -> list[str]:
     """Return a command of this project; `settings` comes from `settings_files`."""
-    return [str(_BIN / "source-abandoned-carts"), command, *settings]
+    return [CONNECTOR, command, *settings]
 
 
 def low_code(command: str, *settings: str) -> list[str]:
-    """Return a command of Airbyte's low-code framework with benchmarks/manifest.yaml."""
-    manifest = str(PROJECT / "benchmarks" / "manifest.yaml")
-    runner = str(_BIN / "source-declarative-manifest")
+    """Return a command of Airbyte's low-code framework with tools/benchmarks/manifest.yaml."""
+    manifest = str(PROJECT / "tools" / "benchmarks" / "manifest.yaml")
+    runner = str(Path(PYTHON).with_name("source-declarative-manifest"))
     return [runner, command, *settings, "--manifest-path", manifest]
 
 
@@ -115,22 +93,5 @@ def settings_files(
     }
     if page_size:
         config["snipcart_page_size"] = page_size
-    arguments = ["--config", _write(folder / "config.json", config)]
-    if streams:
-        catalog = {"streams": [_configured(name) for name in streams]}
-        arguments += ["--catalog", _write(folder / "catalog.json", catalog)]
-    return arguments
-
-
-def _configured(name: str) -> dict[str, object]:
-    modes = ["full_refresh", "incremental"]
-    return {
-        "stream": {"name": name, "json_schema": {}, "supported_sync_modes": modes},
-        "sync_mode": "incremental",
-        "destination_sync_mode": "append",
-    }
-
-
-def _write(path: Path, content: object) -> str:
-    path.write_text(json.dumps(content))
-    return str(path)
+    files = {"config": config} | ({"catalog": catalog(*streams)} if streams else {})
+    return write_files(folder, **files)

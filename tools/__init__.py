@@ -1,0 +1,1 @@
+"""What the project's developers run: the sandbox, the probe, chaos and benchmarks."""
