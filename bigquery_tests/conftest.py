@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from integration_tests.conftest import ROOT, connector, forks, make_sandbox, sandbox, sync
+from integration_tests.conftest import ROOT, connector, make_sandbox, sandbox, sync
 from integration_tests.syncs import Sync
 
 from .emulator import PROJECT
 
-__all__ = ["connector", "forks", "make_sandbox", "sandbox", "sync"]  # fixtures
+__all__ = ["connector", "make_sandbox", "sandbox", "sync"]  # fixtures
 
 DATASET = f"{PROJECT}.carts"
 

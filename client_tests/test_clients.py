@@ -53,7 +53,7 @@ def without_end_of_sync(rows: Rows) -> Rows:
 
 @pytest.mark.parametrize("kind", [PyAirbyte, Singer, AirbyteServerless])
 def test_two_syncs_store_every_value(kind: type[Client], sandbox: Sandbox, tmp_path: Path) -> None:
-    client, connector = kind(tmp_path, sandbox), Connector(tmp_path, sandbox, None)
+    client, connector = kind(tmp_path, sandbox), Connector(tmp_path, sandbox)
     for _ in range(2):
         client.sync()
         carts, stats = (expected(client, connector, stream) for stream in LISTED)

@@ -21,7 +21,7 @@ from tools.processes import catalog, write_files
 from tools.sandbox import Sandbox
 
 from .databases import Database, DuckDB, PostgreSQL, postgresql_server
-from .forks import EXECUTABLE, ForkServer, Process
+from .forks import EXECUTABLE, Process
 
 ROOT = Path(__file__).parent.parent
 CARTS = "abandoned_carts"
@@ -81,10 +81,10 @@ class Output:
 class Connector:
     """The command, with its files in a folder and a sandbox's URLs in the environment.
 
-    Without a fork server, it starts the installed executable.
+    It starts the installed executable, or forks a process, which is faster.
     """
 
-    def __init__(self, folder: Path, sandbox: Sandbox, forks: ForkServer | None) -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox, *, forks: bool = False) -> None:
         self._folder = folder
         self._waits = folder / "waits"
         self._forks = forks
@@ -96,7 +96,7 @@ class Connector:
         command = [*arguments, *write_files(self._folder, **given)]
         self._waits.write_text("")
         if self._forks:
-            return self._forks.start(command, self.environment)
+            return Process(command, self.environment)
         return subprocess.Popen(
             [EXECUTABLE, *command],
             env=self.environment,
@@ -225,23 +225,17 @@ def sandbox(make_sandbox: Callable[[int], Sandbox]) -> Sandbox:
     return make_sandbox(120)
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[ForkServer]:
-    with contextlib.closing(ForkServer()) as server:
-        yield server
-
-
 @pytest.fixture
-def connector(tmp_path: Path, sandbox: Sandbox, forks: ForkServer) -> Connector:
+def connector(tmp_path: Path, sandbox: Sandbox) -> Connector:
     """The connector, with the fixture sandbox."""
-    return Connector(tmp_path, sandbox, forks)
+    return Connector(tmp_path, sandbox, forks=True)
 
 
 @pytest.fixture
 def executable(tmp_path: Path, sandbox: Sandbox) -> Connector:
     """The real executable, to test start-up, signals, closed pipes and exit codes."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-    return Connector(tmp_path, sandbox, None)
+    return Connector(tmp_path, sandbox)
 
 
 @pytest.fixture
