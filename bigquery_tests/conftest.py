@@ -10,12 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from integration_tests.conftest import connector, make_sandbox, sandbox, sync
+from integration_tests.conftest import connector, make_sandbox, pytest_configure, sandbox, sync
 from integration_tests.harness import ROOT
 
 from .emulator import PROJECT
 
-__all__ = ["connector", "make_sandbox", "sandbox", "sync"]  # fixtures
+__all__ = ["connector", "make_sandbox", "pytest_configure", "sandbox", "sync"]
 
 DATASET = f"{PROJECT}.carts"
 

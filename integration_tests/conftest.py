@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import socket
+import sysconfig
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -13,8 +14,17 @@ import pytest
 from tools.sandbox import Sandbox
 
 from .databases import Database, DuckDB, PostgreSQL, postgresql_server
-from .harness import Runner
+from .harness import ROOT, Runner, package_files
 from .syncs import Sync
+
+
+def pytest_configure() -> None:
+    """Refuse to test an installed package that is not the checkout's."""
+    installed = package_files(Path(sysconfig.get_path("purelib")))
+    differing = {path for path, _ in installed ^ package_files(ROOT)}
+    if installed and differing:
+        names = ", ".join(sorted(differing))
+        raise pytest.UsageError(f"{names} changed after the installation: make .venv/installed")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -187,6 +187,13 @@ class SyncedStream:
         return records
 
 
+def package_files(folder: Path) -> set[tuple[str, bytes]]:
+    """Return the names and contents of the connector's files in a folder with its package."""
+    paths = folder.glob("source_abandoned_carts/**/*.*")
+    packaged = (path for path in paths if path.suffix in (".py", ".yaml", ".json"))
+    return {(path.name, path.read_bytes()) for path in packaged}
+
+
 def state_file(states: dict[str, Any]) -> JSONObjects:
     return [
         {"type": "STREAM", "stream": {"stream_descriptor": {"name": name}, "stream_state": state}}
