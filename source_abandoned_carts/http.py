@@ -111,7 +111,7 @@ class Client(Service):
                     error.message = f"{error.message} {attempts} attempts failed. Try again later."
                     raise
                 seconds = self._wait(error, 1 if is_in_turn else attempts)
-                logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
+                logger.warning(f"{error.message} Retrying in {seconds:.1f} seconds.")
                 if is_limited:
                     answered = self._throttle.answered
                     self._throttle.pause(sent_at, throttle.now(), seconds)
