@@ -13,7 +13,7 @@ from .__main__ import run
 
 _FOLDER = Path("demo")
 _SETTINGS, _DATABASE = _FOLDER / "config.json", _FOLDER / "abandoned_carts.duckdb"
-_CARTS = 300
+_CART_COUNT = 300
 
 
 def main() -> int:
@@ -24,12 +24,12 @@ def main() -> int:
     first = now - timedelta(days=90)
     with Sandbox(0) as sandbox:
         os.environ.update(sandbox.environment)
-        sandbox.carts = make_carts(_CARTS, first=first, last=now)
-        sandbox.abandoned, sandbox.recovered = make_events(_CARTS * 4, first=first, last=now)
+        sandbox.carts = make_carts(_CART_COUNT, first=first, last=now)
+        sandbox.abandoned, sandbox.recovered = make_events(_CART_COUNT * 4, first=first, last=now)
         settings = {**sandbox.config, "start_date": f"{first:%Y-%m-%d}"}
         settings |= {"retargeting_window_days": 7, "snipcart_departed_carts": True}
         _SETTINGS.write_text(json.dumps(settings))
-        print(f"First sync of a made-up shop with {_CARTS} abandoned carts", flush=True)
+        print(f"First sync of a made-up shop with {_CART_COUNT} abandoned carts", flush=True)
         if code := run(_SETTINGS, f"duckdb:///{_DATABASE}"):
             return code
         now = sandbox.now() - timedelta(seconds=1)
@@ -40,7 +40,7 @@ def main() -> int:
             cart.complete(now)
         for cart in carts[42:50]:
             cart.delete()
-        sandbox.carts += make_carts(5, _CARTS, now - timedelta(hours=1), now)
+        sandbox.carts += make_carts(5, _CART_COUNT, now - timedelta(hours=1), now)
         print("\nSecond sync: 12 carts changed, 30 bought, 8 deleted, and 5 new", flush=True)
         return run(_SETTINGS, f"duckdb:///{_DATABASE}", picture=_FOLDER / "abandoned_carts.png")
 
