@@ -84,8 +84,7 @@ chaos: .venv/installed
 	@$(BIN)/python -m tools.chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 image: .venv/installed
-	docker build --build-arg VERSION="$$(sed -n 's/ *dockerImageTag: //p' metadata.yaml)" \
-		--tag airbyte/source-abandoned-carts:dev .
+	docker build --tag airbyte/source-abandoned-carts:dev .
 	IMAGE=airbyte/source-abandoned-carts:dev $(BIN)/python -m pytest integration_tests/test_image.py
 
 bench: .venv/installed
