@@ -10,7 +10,9 @@ CONFIG ?= secrets/config.json
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
 	-W error -W "ignore:This class is experimental:DeprecationWarning" \
 	-W "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
-FILES := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
+# With the folders, because a file can be removed.
+FILES := setup.py $(wildcard source_abandoned_carts source_abandoned_carts/schemas \
+	source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
 # constraints.txt has the versions that CI installs. requirements.txt has those of the image, with hashes.
 # A version must have been on PyPI for a week, so that a compromised one is probably found before it is used.
 COOLDOWN ?= 7 days

@@ -5,8 +5,10 @@ import subprocess
 
 import pytest
 
-from .conftest import CARTS, STATS, catalog
+from tools.processes import catalog
+
 from .forks import EXECUTABLE
+from .harness import CARTS, STATS
 
 CUSTOMER = "müller→山田@shop.example"
 

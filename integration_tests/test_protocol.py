@@ -14,9 +14,10 @@ from importlib.metadata import version
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
+from tools.processes import catalog
 from tools.sandbox import Fault, make_carts
 
-from .conftest import CARTS, ROOT, STATS, catalog
+from .harness import CARTS, ROOT, STATS
 
 
 def test_spec_marks_the_keys_as_secret_and_has_no_url(executable):

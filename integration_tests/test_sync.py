@@ -15,8 +15,8 @@ from sync.columns import OTHERS
 from sync.report import report
 from tools.sandbox import Fault
 
-from .conftest import CARTS, ROOT, STATS
 from .databases import DuckDB
+from .harness import CARTS, ROOT, STATS
 from .syncs import assert_equal, counts, make_unusual
 
 

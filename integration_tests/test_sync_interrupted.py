@@ -11,14 +11,14 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from .conftest import CARTS
 from .databases import DuckDB, PostgreSQL
+from .harness import CARTS
 from .syncs import assert_equal, counts
 
 STOPPED = "Stopped. The next sync resumes from the last saved state.\n"
 
 
-def handles_sigterm(process: int) -> bool:
+def handles_sigterm(process):
     status = Path(f"/proc/{process}/status").read_text()
     (caught,) = re.findall(r"^SigCgt:\s*(\w+)$", status, re.MULTILINE)
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)

@@ -21,7 +21,7 @@ METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text())["data"]
 SPEC = yaml.safe_load((ROOT / "source_abandoned_carts/spec.yaml").read_text())
 
 
-def rows(text: str) -> list[list[str]]:
+def rows(text):
     """Return the cells of all rows of the Markdown tables in a text."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split(" |")] for line in lines]
