@@ -6,6 +6,7 @@ libraries read before the fork: the PYTHON* variables, the locale, the time zone
 Tests of these start the real executable.
 """
 
+import gc
 import multiprocessing
 import os
 import pkgutil
@@ -70,6 +71,7 @@ def _run(output: Connection, arguments: list[str], environment: dict[str, str]) 
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [str(EXECUTABLE), *arguments]
+    gc.freeze()  # or collections would copy the memory that all runs share
     _shorten_sleep()
     run.run()
 

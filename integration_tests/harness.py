@@ -187,6 +187,15 @@ class SyncedStream:
         return records
 
 
+def wait_for_import(process: subprocess.Popen[str], module: str) -> None:
+    """Wait until a process that was started with PYTHONPROFILEIMPORTTIME has imported a module."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("import time:") and line.split("|")[-1].strip() == module:
+            return
+    raise AssertionError(f"The process did not import {module}.")
+
+
 def package_files(folder: Path) -> set[tuple[str, bytes]]:
     """Return the names and contents of the connector's files in a folder with its package."""
     paths = folder.glob("source_abandoned_carts/**/*.*")
