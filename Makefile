@@ -27,7 +27,7 @@ NOT_IN_IMAGE := pandas numpy tzlocal dateparser regex nltk joblib tqdm rapidfuzz
 
 help:
 	@echo "make demo     sync a made-up shop twice into a database, and draw a picture"
-	@echo "make picture  run make demo, and update the README's picture"
+	@echo "make picture  run the demo with a fixed date, and update the README's picture"
 	@echo "make sync     sync your own shop: [CONFIG=secrets/config.json] [TO=duckdb:///PATH]"
 	@echo "              [TO=postgresql://USER@HOST/DATABASE] [TO=bigquery] [STREAMS=cart_stats]"
 	@echo "              [PICTURE=carts.png]"
@@ -51,7 +51,8 @@ help:
 demo: .venv/installed
 	@$(BIN)/python -m sync.demo
 
-picture: demo
+picture: .venv/installed
+	@$(BIN)/python -m sync.demo --fixed-date
 	@cp demo/abandoned_carts.png docs/demo.png
 
 sync: .venv/installed
@@ -86,8 +87,7 @@ chaos: .venv/installed
 	@$(BIN)/python -m tools.chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 image: .venv/installed
-	docker build --build-arg VERSION="$$(sed -n 's/ *dockerImageTag: //p' metadata.yaml)" \
-		--tag airbyte/source-abandoned-carts:dev .
+	docker build --tag airbyte/source-abandoned-carts:dev .
 	IMAGE=airbyte/source-abandoned-carts:dev $(BIN)/python -m pytest integration_tests/test_image.py
 
 bench: .venv/installed

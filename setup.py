@@ -23,8 +23,7 @@ setup(
             "dlt[duckdb,postgres]>=1.31,<2",
             "pyarrow>=17",
             "rich>=13",
-            "pandas>=2",  # pandas and matplotlib draw the picture
-            "matplotlib>=3.9",
+            "matplotlib>=3.9",  # draws the picture
         ],
         "tests": [
             "pytest>=8",

@@ -1,10 +1,7 @@
 """Complete syncs into real databases, as `make sync` runs them."""
 
 import copy
-import os
 import re
-import subprocess
-import sys
 from datetime import datetime, timezone
 
 import duckdb
@@ -12,11 +9,10 @@ import psycopg2
 import pytest
 
 from sync.columns import OTHERS
-from sync.report import report
 from tools.sandbox import Fault
 
 from .databases import DuckDB
-from .harness import CARTS, ROOT, STATS
+from .harness import CARTS, STATS
 from .syncs import assert_equal, counts, make_unusual
 
 
@@ -71,28 +67,15 @@ def test_merges_changes_and_counts_them(sync, database, sandbox):
     assert rows[0]["cart"]["items"] == bought.document["items"]
 
 
-def test_draws_the_picture_and_runs_the_documented_queries(sync, database, sandbox, tmp_path):
-    names = ["$x^$ [red]", "\x1b[31mred", "山" * 50, "", None]
-    for cart, name in zip(sandbox.carts, names, strict=False):
-        cart.document["items"][0]["name"] = name
+def test_draws_the_picture(sync, database, sandbox, tmp_path):
+    for cart in sandbox.carts:
+        cart.document["items"][0].update(id="other", name="\x1b[31m$x^$ [red]")
     sync.config["snipcart_departed_carts"] = True
     picture = tmp_path / "new folder/carts.png"
     text = sync(database.url, "--picture", str(picture))
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "$x^$ [red]" in text
+    assert " [31m$x^$ [red] " in text
     assert "\x1b" not in text
-    database.rows(
-        "INSERT INTO departed_carts (token, noticed_at, cart) SELECT token, modification_date,"
-        """ CAST('{"total": 1, "completionDate": "2026-01-01"}' AS JSON) FROM abandoned_carts"""
-    )
-    docs = (ROOT / "docs/abandoned-carts.md").read_text()
-    queries = re.findall("```sql\n(.*?)```", re.sub(r'"(\w+)Date"', r"\1_date", docs), re.DOTALL)
-    assert len(queries) == 5
-    if database.name == "duckdb":  # which cannot run the last one
-        readme = (ROOT / "README.md").read_text()
-        queries[-1:] = re.findall(r"\.sql\('''\n(.*?)'''\)", readme, re.DOTALL)
-    for query in queries:
-        assert database.rows(query)
 
 
 def test_rereads_all_carts_after_a_failure(sync, tmp_path):
@@ -138,25 +121,13 @@ def test_files_get_the_new_records_of_each_sync(sync, sandbox, tmp_path):
 
 
 def test_prints_the_same_in_another_locale(sync, sandbox, tmp_path):
-    sandbox.carts[0].document["items"][0]["name"] = "Füße 山"
+    for cart in sandbox.carts:
+        cart.document["items"][0].update(id="other", name="Füße 山")
     sync.environment |= {"LC_ALL": "de_DE.ISO-8859-1", "PYTHONIOENCODING": "latin-1"}
     picture = tmp_path / "carts.png"
     text = sync(DuckDB(tmp_path).url, "--picture", str(picture))
     assert counts(text)[CARTS] == (120, 120, 0, 120)
     assert "Füße 山" in text
-
-
-def test_draws_a_shop_without_carts_and_windows(tmp_path):
-    report(lambda _: [], [CARTS, STATS], "duckdb", tmp_path / "empty.png")
-    assert (tmp_path / "empty.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_demo_syncs_twice_and_draws(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "sync.demo"]
-    text = subprocess.check_output(command, cwd=tmp_path, env=environment, text=True)
-    assert counts(text)[CARTS].rows == 305  # the last summary counts
-    assert (tmp_path / "demo/abandoned_carts.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_keeps_what_a_user_added_to_a_table(sync, database, sandbox):

@@ -17,8 +17,8 @@ def run() -> None:
     if sys.stdout is None:
         # The next file or connection would get its descriptor, and receive the messages.
         sys.exit("source-abandoned-carts: standard output is closed.")
-    # Modules and JSON are many objects without cycles. At Python's default of 700 new objects, looking
-    # for cycles among them would take a quarter of the CPU time of a sync.
+    # Modules and JSON are many objects without cycles. With Python's default of 700, the search for
+    # cycles among them would take a quarter of the CPU time of a sync.
     gc.set_threshold(20_000)
     with contextlib.suppress(ImportError):
         import attributes_doc  # noqa: PLC0415

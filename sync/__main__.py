@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -56,14 +57,24 @@ def main() -> NoReturn:
     os._exit(code)  # Python would spend a tenth of a second on removing modules
 
 
-def run(config: Path, to: str, streams: Sequence[str] = (), picture: Path | None = None) -> int:
-    """Sync once, print a summary, and return the exit code."""
+def run(
+    config: Path,
+    to: str,
+    streams: Sequence[str] = (),
+    picture: Path | None = None,
+    **caption: Any,
+) -> int:
+    """Sync once, print a summary, and return the exit code.
+
+    `caption` may have the `read_at` and the `note` of the picture: see report.py.
+    """
     try:
         target = parse(to)
         if picture:
             _check_picture(picture, target)
         with tempfile.TemporaryDirectory() as name, stop.removing(Path(name)):
-            problems = _sync(config, target, streams, picture, Path(name))
+            drawing = {"path": picture, **caption} if picture else {}
+            problems = _sync(config, target, streams, Path(name), drawing)
     except SyncError as error:
         problems = [str(error)]
     except Exception as error:
@@ -90,9 +101,16 @@ def _check_picture(picture: Path, target: Target) -> None:
 
 
 def _sync(
-    config: Path, target: Target, chosen: Sequence[str], picture: Path | None, folder: Path
+    config: Path,
+    target: Target,
+    chosen: Sequence[str],
+    folder: Path,
+    drawing: Mapping[str, Any],
 ) -> list[str]:
-    """Sync with temporary files in `folder`; return the connector's errors."""
+    """Sync with temporary files in `folder`; return the connector's errors.
+
+    `drawing` has arguments for `report`. If it is empty, nothing is drawn.
+    """
     began = time.monotonic()
     settings, *earlier = fingerprints(config)
     connector = Connector(config, folder, _warn)
@@ -131,12 +149,13 @@ def _sync(
         _print_summaries(summaries)
         _print(f"The tables are in {database.location}.")
         _print(f"Finished in {time.monotonic() - began:.1f} seconds")
-        if picture and not connector.problems:
+        if drawing and not connector.problems:
             from .report import report  # noqa: PLC0415 imports matplotlib
 
             with during("drew the picture"):
-                report(database.query, summaries, target.kind, picture)
-            _print(f"\nPicture: {picture}")
+                drawing = {"read_at": datetime.now(timezone.utc), **drawing}
+                report(database.query, summaries, target.kind, **drawing)
+            _print(f"\nPicture: {drawing['path']}")
     return connector.problems
 
 

@@ -32,6 +32,7 @@ def test_version_is_the_same_everywhere():
     changelog = (ROOT / "CHANGELOG.md").read_text()
     found = {
         "metadata.yaml": METADATA["dockerImageTag"],
+        "Dockerfile": re.search(r"io\.airbyte\.version=(\S+)", DOCKERFILE)[1],
         "CHANGELOG.md": re.search(r"^## (\d\S*)", changelog, re.MULTILINE)[1],
         "docs, changelog": re.search(r"^\| (\d+\.\S+) \|", DOCS, re.MULTILINE)[1],
     }
