@@ -174,11 +174,17 @@ def test_accepts_https_and_http_to_loopback(monkeypatch, address, url):
 @pytest.mark.parametrize(
     "address",
     [
-        "http://shop.example/api", "http://127.0.0.1@shop.example/api", "http://0.0.0.0:8000",
-        "http://127.0.0.1.shop.example", "https://user:password@shop.example", "https:/api",
-        "127.0.0.1:8000", "file:///etc/passwd", "http://127.0.0.1:port",
+        "http://shop.example/api",
+        "http://127.0.0.1@shop.example/api",
+        "http://0.0.0.0:8000",
+        "http://127.0.0.1.shop.example",
+        "https://user:password@shop.example",
+        "https:/api",
+        "127.0.0.1:8000",
+        "file:///etc/passwd",
+        "http://127.0.0.1:port",
     ],
-)  # fmt: skip
+)
 def test_refuses_any_other_address(monkeypatch, address):
     monkeypatch.setenv("EXAMPLE_URL", address)
     with pytest.raises(AirbyteTracedException, match="EXAMPLE_URL must be an https") as raised:
