@@ -99,6 +99,19 @@ def test_titles_say_which_keys_are_needed():
     assert titles["snipcart_departed_carts"].endswith("(needs the Snipcart key)")
 
 
+@pytest.mark.parametrize("measured", ["CPU per cart, 50", "20,000 carts", "start-up"])
+def test_figures_in_the_readme_were_measured(measured):
+    """After `make bench`, copy the figures."""
+    readme, results = (
+        next(row for row in rows((ROOT / path).read_text()) if row[0].startswith(measured))
+        for path in ("README.md", "tools/benchmarks/RESULTS.md")
+    )
+    for shown, exact in zip(readme[1:3], results[2:4], strict=True):
+        (number, unit), (exact_number, exact_unit) = shown.split(), exact.split()
+        digits = len(number.partition(".")[2])
+        assert (number, unit) == (f"{float(exact_number):.{digits}f}", exact_unit)
+
+
 def test_image_installs_the_tested_versions():
     def pins(name):
         text = (ROOT / name).read_text()
