@@ -19,7 +19,6 @@ COPY --from=package /airbyte/integration_code /airbyte/integration_code
 ENV PATH=/airbyte/integration_code/bin:/venv/bin:$PATH PYTHONPATH=/airbyte/integration_code
 WORKDIR /airbyte/integration_code
 USER airbyte
-ARG VERSION=dev
-LABEL io.airbyte.name=airbyte/source-abandoned-carts io.airbyte.version=$VERSION
+LABEL io.airbyte.name=airbyte/source-abandoned-carts io.airbyte.version=0.1.0
 ENV AIRBYTE_ENTRYPOINT=source-abandoned-carts
 ENTRYPOINT ["source-abandoned-carts"]

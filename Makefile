@@ -10,7 +10,9 @@ CONFIG ?= secrets/config.json
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
 	-W error -W "ignore:This class is experimental:DeprecationWarning" \
 	-W "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
-FILES := setup.py $(wildcard source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
+# With the folders, because a file can be removed.
+FILES := setup.py $(wildcard source_abandoned_carts source_abandoned_carts/schemas \
+	source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
 # constraints.txt has the versions that CI installs. requirements.txt has those of the image, with hashes.
 # A version must have been on PyPI for a week, so that a compromised one is probably found before it is used.
 COOLDOWN ?= 7 days
@@ -85,8 +87,7 @@ chaos: .venv/installed
 	@$(BIN)/python -m tools.chaos $(if $(RUNS),--runs $(RUNS)) $(if $(SEED),--seed $(SEED))
 
 image: .venv/installed
-	docker build --build-arg VERSION="$$(sed -n 's/ *dockerImageTag: //p' metadata.yaml)" \
-		--tag airbyte/source-abandoned-carts:dev .
+	docker build --tag airbyte/source-abandoned-carts:dev .
 	IMAGE=airbyte/source-abandoned-carts:dev $(BIN)/python -m pytest integration_tests/test_image.py
 
 bench: .venv/installed

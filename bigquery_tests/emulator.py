@@ -17,18 +17,18 @@ PROJECT = "test-project"
 
 
 class _Tokens(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
+    def do_POST(self):
         body = json.dumps({"access_token": "token", "expires_in": 3600, "token_type": "Bearer"})
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_):
         """Print nothing."""
 
 
-async def _serve() -> None:
+async def _serve():
     # It needs the network, and only geography columns need it.
     DuckDBEngine._load_spatial = lambda self: None
     server = EmulatorServer(Settings(rest_port=0, grpc_port=0, default_project_id=PROJECT))

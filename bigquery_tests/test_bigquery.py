@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from integration_tests.conftest import CARTS, STATS
+from integration_tests.harness import CARTS, STATS
 from integration_tests.syncs import assert_equal, counts, make_unusual
 
 CREDENTIALS = "DESTINATION__BIGQUERY__CREDENTIALS"

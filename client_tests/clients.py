@@ -7,9 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from integration_tests.conftest import ROOT, instant
 from integration_tests.databases import DuckDB
 from integration_tests.forks import EXECUTABLE
+from integration_tests.harness import ROOT, instant
 from tools.sandbox import Sandbox
 
 KEYS = {"abandoned_carts": "token", "cart_stats": "date_from", "departed_carts": "token"}

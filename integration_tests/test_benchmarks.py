@@ -13,7 +13,7 @@ from tools.benchmarks import load
 from tools.benchmarks.programs import BOTH, bare, connector, low_code, serving, settings_files
 from tools.processes import PROJECT, api_variables
 
-from .conftest import CARTS, STATS
+from .harness import CARTS, STATS
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from .conftest import ROOT
+from .harness import ROOT
 
 
 def test_runs_one_seed():

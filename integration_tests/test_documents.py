@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
-from .conftest import CARTS, ROOT
 from .forks import EXECUTABLE
+from .harness import CARTS, ROOT
 from .syncs import counts
 from .test_queries import carts_by_week
 

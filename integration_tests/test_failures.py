@@ -7,12 +7,12 @@ import pytest
 
 from tools.sandbox import Fault
 
-from .conftest import CARTS, STATS
+from .harness import CARTS, STATS
 
 WRONG_KEY = {"status": "error", "message": "Incorrect rest key!"}
 
 
-def assert_waits(waits: list[float], expected: list[float]) -> None:
+def assert_waits(waits, expected):
     for wait, seconds in zip(sorted(waits), expected, strict=True):
         assert seconds * 0.99 <= wait <= seconds * 1.25  # a shared wait began a moment ago
 

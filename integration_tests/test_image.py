@@ -8,22 +8,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
-from tools.sandbox import Fault, Sandbox
+from tools.processes import catalog
+from tools.sandbox import Fault
 
-from .conftest import CARTS, ROOT, STATS, catalog
+from .harness import CARTS, ROOT, STATS
 
 METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text())["data"]
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[str]:
+def image():
     """Yield the name in IMAGE, or that of an image built from this checkout."""
     if shutil.which("docker") is None:
         pytest.skip("there is no docker command")
@@ -39,7 +37,7 @@ def image() -> Iterator[str]:
     subprocess.run(["docker", "image", "rm", name], check=True, stdout=subprocess.DEVNULL)
 
 
-def start(image: str, sandbox: Sandbox, folder: Path, *arguments: str) -> Any:
+def start(image, sandbox, folder, *arguments):
     variables = [f"--env={name}={value}" for name, value in sandbox.environment.items()]
     return subprocess.Popen(
         ["docker", "run", "--rm", "--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL",
@@ -49,7 +47,7 @@ def start(image: str, sandbox: Sandbox, folder: Path, *arguments: str) -> Any:
     )  # fmt: skip
 
 
-def run(kind: str, image: str, sandbox: Sandbox, folder: Path, *arguments: str) -> list[Any]:
+def run(kind, image, sandbox, folder, *arguments):
     """Run a command until it ends. Return its messages of a kind."""
     process = start(image, sandbox, folder, *arguments)
     text, _ = process.communicate(timeout=120)
@@ -58,7 +56,7 @@ def run(kind: str, image: str, sandbox: Sandbox, folder: Path, *arguments: str) 
 
 
 @pytest.fixture
-def secrets(tmp_path: Path, sandbox: Sandbox) -> Path:
+def secrets(tmp_path, sandbox):
     tmp_path.chmod(0o755)  # the image's user is not the folder's owner
     files = {
         "config": sandbox.config,

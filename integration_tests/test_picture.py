@@ -12,7 +12,7 @@ from PIL import Image
 from sync.picture import Picture, drawable
 from sync.report import report
 
-from .conftest import CARTS, ROOT, STATS
+from .harness import CARTS, ROOT, STATS
 from .syncs import counts
 
 READ_AT = datetime(2026, 3, 4, 12, tzinfo=timezone.utc)  # a Wednesday

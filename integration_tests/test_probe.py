@@ -12,7 +12,7 @@ import pytest
 from tools.probe.__main__ import main
 from tools.sandbox import Fault, make_carts, make_events
 
-from .conftest import ROOT
+from .harness import ROOT
 
 NOW, DAY = int(time.time()), 86_400
 

@@ -14,9 +14,10 @@ from importlib.metadata import version
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
+from tools.processes import catalog
 from tools.sandbox import Fault, make_carts
 
-from .conftest import CARTS, ROOT, STATS, catalog
+from .harness import CARTS, ROOT, STATS, wait_for_import
 
 
 def test_spec_marks_the_keys_as_secret_and_has_no_url(executable):
@@ -178,8 +179,9 @@ def test_ends_when_the_reader_closes_the_pipe(sandbox, executable):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_the_command_during_startup(executable, sandbox, number):
     """PyAirbyte ends the connector by a signal, and takes any exit code for a failure."""
+    executable.environment["PYTHONPROFILEIMPORTTIME"] = "1"
     process = executable.start("read", config=sandbox.config, catalog=catalog(CARTS))
-    time.sleep(0.3)
+    wait_for_import(process, "airbyte_cdk.models")
     process.send_signal(number)
     process.communicate(timeout=60)
     assert process.returncode == -number

@@ -7,8 +7,8 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import pytest
 
-from .conftest import CARTS, ROOT, STATS
 from .databases import PostgreSQL
+from .harness import CARTS, ROOT, STATS
 
 QUERIES = ROOT / "docs/queries"
 PAGE = (ROOT / "docs/abandoned-carts.md").read_text()

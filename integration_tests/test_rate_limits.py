@@ -8,7 +8,7 @@ import pytest
 
 from tools.sandbox import Fault, make_carts
 
-from .conftest import CARTS, STATS
+from .harness import CARTS, STATS
 
 
 @pytest.fixture

@@ -11,21 +11,19 @@ import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import distributions
-from typing import Any
 
 import duckdb
 import pytest
 import requests
 
 from source_abandoned_carts.json_schemas import read_schema
-from tools.sandbox import Fault, Sandbox, make_carts, make_events
+from tools.sandbox import Fault, make_carts, make_events
 from tools.sandbox.changes import change, fill
 from tools.sandbox.data import DATE_FORMATS, FIRST_DAY, NO_DATE
 
-from .conftest import ROOT
+from .harness import ROOT
 
 SCHEMA = read_schema("abandoned_carts")
 DEPARTED = read_schema("departed_carts")["properties"]["cart"]
@@ -33,15 +31,15 @@ JSON = {"Accept": "application/json"}
 THIRTY_DAYS = 30 * 86_400
 
 
-def carts(sandbox: Sandbox, path: str = "", **params: Any) -> requests.Response:
+def carts(sandbox, path="", **params):
     url, auth = f"{sandbox.url}/api/carts/abandoned{path}", (sandbox.snipcart_key, "")
     return requests.get(url, params=params, headers=JSON, auth=auth, timeout=10)
 
 
-def listed(sandbox: Sandbox, limit: int = 500, **params: Any) -> list[str]:
+def listed(sandbox, limit=500, **params):
     """Return the tokens of all carts on the list, read page by page."""
-    tokens: list[str] = []
-    page: dict[str, Any] = {"hasMoreResults": True, "continuationToken": None}
+    tokens = []
+    page = {"hasMoreResults": True, "continuationToken": None}
     while page["hasMoreResults"]:
         token = page["continuationToken"]
         page = carts(sandbox, limit=limit, continuationToken=token, **params).json()
@@ -49,13 +47,13 @@ def listed(sandbox: Sandbox, limit: int = 500, **params: Any) -> list[str]:
     return tokens
 
 
-def stats(sandbox: Sandbox, **params: Any) -> Any:
+def stats(sandbox, **params):
     url = f"{sandbox.url}/v1/partners-api/shopping-carts"
     params = {"rest_key": sandbox.retargeting_key, **params}
     return requests.get(url, params=params, timeout=10).json()
 
 
-def never_filled(schema: dict[str, Any], values: list[Any], path: str = "") -> Iterator[str]:
+def never_filled(schema, values, path=""):
     """Yield the properties that are missing, null or empty in all these values."""
     for name, part in schema.get("properties", {}).items():
         found = [value[name] for value in values if value.get(name) not in (None, [], {})]
@@ -156,7 +154,7 @@ def test_counts_both_edges_and_returns_the_documented_errors(sandbox):
     assert stats(sandbox)["message"] == "Your account is not active!"
 
 
-def respond(sandbox: Sandbox, fault: Fault) -> bytes:
+def respond(sandbox, fault):
     """Return what the sandbox sends for a request until it closes the connection."""
     sandbox.faults = [fault]
     credentials = base64.b64encode(f"{sandbox.snipcart_key}:".encode()).decode()

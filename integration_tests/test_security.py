@@ -8,7 +8,7 @@ import pytest
 
 from tools.sandbox import Fault
 
-from .conftest import CARTS, STATS
+from .harness import CARTS, STATS
 
 KEY = 'sk+live/4=2&b%41@shop:x"y\\z k Ω'
 REST_KEY = 'rest/k+e=y&%2F@ret:"a\\b c€'
@@ -20,14 +20,14 @@ FORGED = (
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\r\x00\u2028\x9b31m"
 
 
-def encodings(key: str) -> set[str]:
+def encodings(key):
     """Return the encodings of a credential, without the connector's own list."""
     found = {key, quote(key), quote(key, safe=""), quote_plus(key)}
     found.add(base64.b64encode(f"{key}:".encode()).decode())
     return found | {json.dumps(text)[1:-1] for text in found}
 
 
-def assert_discloses_nothing(text: str) -> None:
+def assert_discloses_nothing(text):
     for key in (KEY, REST_KEY):
         assert not [encoding for encoding in encodings(key) if encoding in text]
     assert "sk+live" not in text

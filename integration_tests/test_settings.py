@@ -5,14 +5,15 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from tools.processes import catalog
 from tools.sandbox import Fault
 
-from .conftest import CARTS, STATS, catalog, state_file
+from .harness import CARTS, STATS, state_file
 
 DEPARTED = "departed_carts"
 
 
-def in_days(days: int) -> str:
+def in_days(days):
     return f"{datetime.now(timezone.utc) + timedelta(days=days):%Y-%m-%d}"
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .conftest import ROOT
+from .harness import ROOT
 
 FILES = (
     "acceptance-test-config.yml", "pyproject.toml", "metadata.yaml", "icon.svg", "Dockerfile",
@@ -16,7 +16,7 @@ FILES = (
 )  # fmt: skip
 
 
-def test_airbytes_standard_tests_pass(sandbox, tmp_path: Path):
+def test_airbytes_standard_tests_pass(sandbox, tmp_path):
     checkout = tmp_path / "source-abandoned-carts"
     for name in ("integration_tests", "source_abandoned_carts"):
         shutil.copytree(ROOT / name, checkout / name)

@@ -11,8 +11,8 @@ import pytest
 from sync.columns import OTHERS
 from tools.sandbox import Fault
 
-from .conftest import CARTS, STATS
 from .databases import DuckDB
+from .harness import CARTS, STATS
 from .syncs import assert_equal, counts, make_unusual
 
 

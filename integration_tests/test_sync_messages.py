@@ -14,8 +14,8 @@ import pytest
 from sync.errors import SyncError
 from sync.target import parse
 
-from .conftest import CARTS, STATS
 from .databases import PASSWORD, DuckDB, PostgreSQL
+from .harness import CARTS, STATS
 from .syncs import assert_equal, counts
 
 

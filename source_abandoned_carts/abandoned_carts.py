@@ -63,10 +63,7 @@ class AbandonedCarts:
         self._full_scan_seconds = config.full_scan_hours * 3_600 if may_narrow else 0
 
     def read(self, saved: Mapping[str, Any] | None) -> Items:
-        """Yield pages of carts, and states that cover all carts before them.
-
-        `saved` is the last state, {} on the first sync, None for a full refresh. Raises ApiError.
-        """
+        """Yield pages of carts, and states that cover all carts before them. Raises ApiError."""
         state, time_range, first, others = self._begin(self._parse(saved or {}))
         if state.cursor and to_epoch(state.cursor) > first.clock.received_at:
             logger.warning(

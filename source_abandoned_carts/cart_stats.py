@@ -41,8 +41,8 @@ class CartStats:
     def read(self, saved: Mapping[str, Any] | None) -> Items:
         """Yield a record per window up to now, and states that cover all records before them.
 
-        `saved` is the last state, {} on the first sync, or None for a full refresh, which reads all
-        windows. Raises ApiError at the first window that fails, and yields no later window.
+        Without a saved state, all windows are read. Raises ApiError at the first window that fails,
+        and yields no later window.
         """
         saved = saved or {}
         finished, since = self._parse(saved)

@@ -53,8 +53,8 @@ class DepartedCarts:
     def read(self, saved: Mapping[str, Any] | None) -> Items:
         """Yield a record for each departed cart, then one state.
 
-        `saved` is the last state; without one, the sync only stores the carts on the list in the
-        state. Raises ApiError; if it is about single carts, only after the state.
+        Without a saved state, the sync only stores the carts on the list in the state. Raises
+        ApiError; if it is about single carts, only after the state.
         """
         known, requested = _parse(saved or {})
         scan_began, listed = self._scan(known)

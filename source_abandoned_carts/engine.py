@@ -61,7 +61,7 @@ class RecordLines:
 
     @classmethod
     def of(cls, stream: str, page: list[dict[str, Any]]) -> "RecordLines":
-        """Raises AirbyteTracedException if a record cannot be written as JSON."""
+        """Return the messages of a page. Raises AirbyteTracedException if a record is too deep."""
         # The CDK's models would cost as much as parsing the page, and leave out nulls.
         before = b'{"type":"RECORD","record":{"stream":%b,"data":' % orjson.dumps(stream)
         after = b',"emitted_at":%d}}\n' % (time.time_ns() // 1_000_000)  # Unix milliseconds

@@ -62,12 +62,18 @@ class Client(Service):
     url_variable: str
     default_url: str
 
-    def __init__(self, secret: str, policy: RetryPolicy, auth: AuthBase | None = None) -> None:
+    def __init__(
+        self,
+        secret: str,
+        policy: RetryPolicy,
+        auth: AuthBase | None = None,
+        session: "Session | None" = None,
+    ) -> None:
         self.secret = secret
         self._policy = policy
         self._throttle = throttle.Throttle()
         self._base_url = base_url(self.url_variable, self.default_url)
-        self._session = _Session()
+        self._session = session or Session()
         self._session.headers.update({"Accept": "application/json", "User-Agent": USER_AGENT})
         # Otherwise requests reads credentials from ~/.netrc.
         self._session.auth = auth or (lambda request: request)
@@ -105,7 +111,7 @@ class Client(Service):
                     error.message = f"{error.message} {attempts} attempts failed. Try again later."
                     raise
                 seconds = self._wait(error, 1 if is_in_turn else attempts)
-                logger.info(f"{error.message} Retrying in {seconds:.1f} seconds.")
+                logger.warning(f"{error.message} Retrying in {seconds:.1f} seconds.")
                 if is_limited:
                     answered = self._throttle.answered
                     self._throttle.pause(sent_at, throttle.now(), seconds)
@@ -160,7 +166,9 @@ class Client(Service):
         return parse(self, response.status_code, response.headers, bytes(body)), clock
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
+    """Sends single requests, without retries."""
+
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Return None, so that requests does not read a redirect's body without limits."""
 

@@ -9,7 +9,7 @@ from airbyte_cdk.models import FailureType
 
 from .config import Config
 from .errors import REPORT, ApiError
-from .http import Client, Clock, RetryPolicy
+from .http import Client, Clock, RetryPolicy, Session
 from .responses import error_texts
 from .timestamps import from_epoch
 from .windows import DAY, Window
@@ -34,8 +34,8 @@ class Retargeting(Client):
     url_variable = "RETARGETING_API_URL"
     default_url = "https://api.retargeting.app/v1/partners-api"
 
-    def __init__(self, config: Config, policy: RetryPolicy) -> None:
-        super().__init__(config.retargeting_rest_key or "", policy)
+    def __init__(self, config: Config, policy: RetryPolicy, session: Session | None = None) -> None:
+        super().__init__(config.retargeting_rest_key or "", policy, session=session)
 
     def check(self) -> None:
         """Request the counts of the last day; raise ApiError if that fails."""

@@ -13,7 +13,7 @@ from requests.auth import HTTPBasicAuth
 
 from .config import Config
 from .errors import REPORT, ApiError
-from .http import Client, Clock, RetryPolicy
+from .http import Client, Clock, RetryPolicy, Session
 from .timestamps import is_converted, to_rfc3339
 from .windows import DAY
 
@@ -58,10 +58,10 @@ class Snipcart(Client):
     url_variable = "SNIPCART_API_URL"
     default_url = "https://app.snipcart.com/api"
 
-    def __init__(self, config: Config, policy: RetryPolicy) -> None:
+    def __init__(self, config: Config, policy: RetryPolicy, session: Session | None = None) -> None:
         key = config.snipcart_api_key or ""
         # As bytes, because requests would encode a text in latin-1.
-        super().__init__(key, policy, HTTPBasicAuth(key.encode(), b""))
+        super().__init__(key, policy, HTTPBasicAuth(key.encode(), b""), session)
         self._filters = config.filters
         self._limits = [config.page_size] if config.page_size else _LIMITS
 

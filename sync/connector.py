@@ -16,7 +16,6 @@ from .errors import SyncError
 _COMMAND = Path(sys.executable).parent / "source-abandoned-carts"
 
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON; PostgreSQL cannot store it
-_RETRY = "Retrying in "  # in log lines that are shown although they are not warnings
 _GARBLED = (
     "The connector wrote a line that is not a message, so the sync stopped reading. Run make "
     "clean, and sync again. If that does not help, report this."
@@ -27,7 +26,7 @@ Messages = Iterable[tuple[dict[str, Any], int]]
 
 
 class Connector:
-    """Keeps temporary files in `folder`, and passes warnings and retries to `warn`."""
+    """Keeps temporary files in `folder`, and passes warnings to `warn`."""
 
     def __init__(self, config: Path, folder: Path, warn: Callable[[str], None]) -> None:
         self._config = config
@@ -47,11 +46,8 @@ class Connector:
     @contextlib.contextmanager
     def reading(self, streams: Sequence[Any]) -> Iterator[Callable[[Sequence[Any]], Messages]]:
         """Start `read`, which takes a second. Yield a function that sends it the states."""
-        mode = {"destination_sync_mode": "append_dedup"}
-        configured = [  # "incremental", if the stream supports it
-            {"stream": stream, "sync_mode": max(stream["supported_sync_modes"]), **mode}
-            for stream in streams
-        ]
+        modes = {"sync_mode": "incremental", "destination_sync_mode": "append_dedup"}
+        configured = [{"stream": stream, **modes} for stream in streams]
         catalog = self._folder / "catalog.json"
         catalog.write_text(json.dumps({"streams": configured}))
         with self._run("read", "--catalog", str(catalog), "--state", "/dev/stdin") as process:
@@ -105,7 +101,7 @@ class Connector:
                 break
             match message:
                 case {"log": {"level": level, "message": text}}:
-                    if level == "WARN" or _RETRY in text:
+                    if level == "WARN":
                         self._warn(text)
                 case {"trace": {"error": {"message": text} as error}}:
                     stream = error.get("stream_descriptor") or {}

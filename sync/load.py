@@ -60,7 +60,8 @@ class Table:
         self.name: str = stream["name"]
         fields = stream["json_schema"]["properties"]
         self._kinds = {field: kind_of(declared) for field, declared in fields.items()}
-        self._keys = [column_name(path[0]) for path in stream["source_defined_primary_key"]]
+        ((key,),) = stream["source_defined_primary_key"]  # each stream has one key of one field
+        self.key = column_name(key)
         columns = {column_name(field): _ARROW.get(kind) for field, kind in self._kinds.items()}
         columns[OTHERS] = None
         self._schema = pa.schema([(name, type_ or pa.string()) for name, type_ in columns.items()])
@@ -68,16 +69,12 @@ class Table:
             name: {"nullable": True} if type_ else {"nullable": True, "data_type": "json"}
             for name, type_ in columns.items()
         }
-        self._rows: dict[object, dict[str, Any]] = {}
+        self._rows: dict[Any, dict[str, Any]] = {}  # by key
+        self._rows_without_key: list[dict[str, Any]] = []
         self.state: Mapping[str, Any] | None = None
         self.rows_before = 0
         self.changed: set[str] = set()
         self._created: set[str] = set()
-
-    @property
-    def key(self) -> str:
-        (key,) = self._keys  # each stream has one
-        return key
 
     @property
     def columns(self) -> list[str]:
@@ -85,7 +82,7 @@ class Table:
 
     @property
     def pending_keys(self) -> list[Any]:
-        return [key for row in self._rows.values() if (key := row.get(self.key)) is not None]
+        return list(self._rows)
 
     def compare(self, before: Mapping[str, int], after: Mapping[str, int]) -> None:
         """Add the rows whose hash changed to `changed`, unless this sync has created them."""
@@ -96,19 +93,23 @@ class Table:
     def add(self, record: Mapping[str, Any]) -> None:
         """Add a record to the pending rows. It replaces a pending row with the same key."""
         row = to_row(record, self._kinds)
-        key = tuple(row.get(name) for name in self._keys)
-        self._rows[object() if None in key else key] = row
+        key = row.get(self.key)
+        if key is None:
+            self._rows_without_key.append(row)
+        else:
+            self._rows[key] = row
 
     def resource(self, settings: str) -> dlt.sources.DltResource:
         """Return the pending rows and state as a dlt resource, and clear them."""
-        rows, self._rows = self._rows, {}
+        rows = [*self._rows.values(), *self._rows_without_key]
+        self._rows, self._rows_without_key = {}, []
         state, self.state = self.state, None
 
         def read() -> Iterator[pa.Table]:
             if state is not None:
                 saved = {"settings": settings, "state": json.dumps(state)}
                 dlt.current.resource_state().update(saved)
-            table = pa.Table.from_pylist(list(rows.values()), schema=self._schema)
+            table = pa.Table.from_pylist(rows, schema=self._schema)
             rows.clear()
             yield table
 
@@ -117,7 +118,7 @@ class Table:
         return dlt.resource(
             read,
             name=self.name,
-            primary_key=self._keys,
+            primary_key=self.key,
             columns=self._hints,
             write_disposition=merge,
         )

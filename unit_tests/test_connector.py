@@ -16,8 +16,9 @@ def read(tmp_path, monkeypatch):
     """Return a function that reads what a script prints: the messages and the problems."""
 
     def read(script):
-        command = tmp_path / "connector"
-        command.write_text(f"#!{sys.executable}\nimport os, sys, time\n{script}")
+        (tmp_path / "script.py").write_text(f"import sys\n{script}")
+        command = tmp_path / "connector"  # a path with a space would not work after #!
+        command.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{tmp_path}/script.py'")
         command.chmod(0o755)
         monkeypatch.setattr(connector, "_COMMAND", command)
         found = Connector(tmp_path / "config.json", tmp_path, warnings.append)

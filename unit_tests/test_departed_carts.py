@@ -22,14 +22,14 @@ LISTED, HIDDEN, FINISHED, GONE = "listed", "hidden", "finished", "gone"
 class Shop:
     """Snipcart's API as DepartedCarts uses it. `carts` maps each token to an outcome."""
 
-    def __init__(self, carts: dict[str, str]) -> None:
+    def __init__(self, carts):
         self.carts = carts
         self.now = 1_700_000_000
-        self.missed: set[str] = set()  # tokens that moved between pages during the scan
+        self.missed = set()  # tokens that moved between pages during the scan
         self.listed_again = ""  # tokens that moved to a later page
-        self.dates: dict[str, int] = {}  # when carts were modified, in Unix seconds
-        self.failures: dict[str, FailureType] = {}
-        self.requested: list[str] = []  # by the last sync
+        self.dates = {}  # when carts were modified, in Unix seconds
+        self.failures = {}
+        self.requested = []  # by the last sync
 
     def pages(self):
         self.requested = []
@@ -54,7 +54,7 @@ class Shop:
         return {"token": token, "status": status}
 
 
-def sync(shop: Shop, state, stop_after=None):
+def sync(shop, state, stop_after=None):
     """Return the departures that a sync emits, and the last state."""
     records = []
     for item in islice(DepartedCarts(shop).read(state), stop_after):
@@ -76,7 +76,7 @@ steps = st.one_of(
 def test_reports_each_final_departure_and_nothing_else(steps):
     shop = Shop({str(number): LISTED for number in range(8)})
     _, state = sync(shop, None)
-    reported: dict[str, str | None] = {}
+    reported = {}
     for kind, value, argument in steps:
         if kind == "set":
             shop.carts[str(value)] = argument

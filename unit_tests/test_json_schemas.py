@@ -1,8 +1,6 @@
 """What clients and destinations rely on in the schemas, seen in their code or in syncs."""
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import jsonschema
 import pytest
@@ -19,7 +17,7 @@ KINDS = ("array", "object", "string", "number", "integer", "boolean")
 """Airbyte's typed destinations choose the first of these that a column's `type` lists."""
 
 
-def columns(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def columns(schema, path=""):
     """Yield the path and the schema of each field and list entry, at any depth."""
     for name, part in schema.get("properties", {}).items():
         yield f"{path}/{name}", part
@@ -31,7 +29,7 @@ def columns(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[
         yield from columns(branch, path)
 
 
-def values(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+def values(schema, value, path=""):
     """Yield the declared values of a record that are not null: path, schema and value."""
     if value is None:
         return
@@ -44,7 +42,7 @@ def values(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[tuple
             yield from values(schema.get("items", {}), entry, f"{path}/[]")
 
 
-def is_kept(schema: dict[str, Any], value: Any) -> bool:
+def is_kept(schema, value):
     """Return whether Airbyte's typed destinations keep the value in a column of this schema."""
     if "type" not in schema:
         return True  # as JSON: anyOf is of no single type

@@ -22,7 +22,7 @@ SPEC = yaml.safe_load((ROOT / "source_abandoned_carts/spec.yaml").read_text())
 SETTINGS = SPEC["connectionSpecification"]["properties"]
 
 
-def rows(text: str) -> list[list[str]]:
+def rows(text):
     """Return the cells of all rows of the Markdown tables in a text."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split(" |")] for line in lines]
@@ -33,6 +33,7 @@ def test_version_is_the_same_everywhere():
     changelog = (ROOT / "CHANGELOG.md").read_text()
     found = {
         "metadata.yaml": METADATA["dockerImageTag"],
+        "Dockerfile": re.search(r"io\.airbyte\.version=(\S+)", DOCKERFILE)[1],
         "CHANGELOG.md": re.search(r"^## (\d\S*)", changelog, re.MULTILINE)[1],
         "docs, changelog": re.search(r"^\| (\d+\.\S+) \|", DOCS, re.MULTILINE)[1],
     }

@@ -23,7 +23,7 @@ class Time:
     def __init__(self):
         self.now = 0.0
         self._awake = THREADS
-        self._wake_times: list[float] = []
+        self._wake_times = []
         self._changed = threading.Condition()
 
     def sleep(self, seconds):
@@ -54,8 +54,8 @@ class LimitedShop(Shop):
         super().__init__("s3cret", RetryPolicy())
         self.clock, self.most, self.seconds = clock, most, seconds
         self.retry_after, self.opens = retry_after, opens
-        self.accepted: list[float] = []
-        self.times: list[float] = []
+        self.accepted = []
+        self.times = []
 
     def _send(self, path, params, attempt):
         now = self.clock.now

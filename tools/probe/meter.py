@@ -5,9 +5,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from requests import PreparedRequest, Response
-from requests.auth import AuthBase
 
-from source_abandoned_carts.http import RetryPolicy
+from source_abandoned_carts.http import RetryPolicy, Session
 
 
 class Answer(NamedTuple):
@@ -39,22 +38,21 @@ class OutOfRequestsError(Exception):
     """The probe has sent all its requests."""
 
 
-class Meter(AuthBase):
-    """An authenticator that limits requests. It records their URLs and the rate-limit headers."""
+class Meter(Session):
+    """A session that limits requests. It records their URLs and the rate-limit headers."""
 
-    def __init__(self, auth: AuthBase | None, urls: list[str]) -> None:
+    def __init__(self, urls: list[str]) -> None:
+        super().__init__()
         self.urls = urls
         self.rate_limits: dict[str, str] = {}
-        self._auth = auth
 
-    def __call__(self, request: PreparedRequest) -> PreparedRequest:
+    def send(self, request: PreparedRequest, **options: Any) -> Response:
+        """Send a request. Raises OutOfRequestsError."""
         if len(self.urls) == MAX_REQUESTS:
             raise OutOfRequestsError
         self.urls.append(request.url or "")
-        request.register_hook("response", self._record_rate_limits)  # type: ignore[no-untyped-call]
-        return self._auth(request) if self._auth else request
-
-    def _record_rate_limits(self, response: Response, **options: Any) -> None:
+        response = super().send(request, **options)
         for name, value in response.headers.items():
             if _RATE_LIMIT.search(name):
                 self.rate_limits[name] = value if _NUMBERS.fullmatch(value) else "(not shown)"
+        return response

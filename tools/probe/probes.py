@@ -14,11 +14,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from airbyte_cdk.models import FailureType
-from requests.auth import HTTPBasicAuth
 
 from source_abandoned_carts.config import Config
 from source_abandoned_carts.errors import REPORT, ApiError
-from source_abandoned_carts.http import Client
 from source_abandoned_carts.retargeting import Retargeting
 from source_abandoned_carts.snipcart import ANYTIME, TIME_RANGES, Page, Snipcart
 from source_abandoned_carts.timestamps import to_epoch, to_rfc3339
@@ -44,7 +42,7 @@ class SnipcartProbe:
 
     def __init__(self, config: Config, urls: list[str]) -> None:
         self._config = config
-        self.meter = Meter(HTTPBasicAuth((config.snipcart_api_key or "").encode(), b""), urls)
+        self.meter = Meter(urls)
         self._limit: int | None = None  # the last one that Snipcart accepted
         self._carts: list[Cart] = []
         self._raw_carts: list[Cart] = []  # with the dates as received
@@ -62,9 +60,8 @@ class SnipcartProbe:
         yield question, self._unknown_token
 
     def _client(self, page_size: int | None, **filters: str) -> Snipcart:
-        client = Snipcart(replace(self._config, page_size=page_size, filters=filters), POLICY)
-        Client.__init__(client, client.secret, POLICY, self.meter)  # again, with the meter as auth
-        return client
+        config = replace(self._config, page_size=page_size, filters=filters)
+        return Snipcart(config, POLICY, self.meter)
 
     def _page_size(self) -> Answer:
         """Read pages as the connector does, which doubles its limit while pages are full."""
@@ -185,8 +182,8 @@ class RetargetingProbe(Retargeting):
     """Answers questions about Retargeting's API."""
 
     def __init__(self, config: Config, urls: list[str]) -> None:
-        self.meter = Meter(None, urls)
-        Client.__init__(self, config.retargeting_rest_key or "", POLICY, self.meter)
+        self.meter = Meter(urls)
+        super().__init__(config, POLICY, self.meter)
         self._first = int(time.time()) - _AGE
 
     def questions(self) -> Iterator[Question]:
