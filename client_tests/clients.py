@@ -24,18 +24,27 @@ class Client:
         self.folder = folder
         self.settings = {**sandbox.config, "snipcart_departed_carts": True}
         self._variables = {
-            **os.environ, **sandbox.environment, "HOME": str(folder), "TMPDIR": str(folder),
-            "AIRBYTE_LOGGING_ROOT": str(folder), "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1",
-        }  # fmt: skip
+            **os.environ,
+            **sandbox.environment,
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "AIRBYTE_LOGGING_ROOT": str(folder),
+            "AIRBYTE_OFFLINE_MODE": "1",
+            "DO_NOT_TRACK": "1",
+        }
 
     def run(self, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         """Run a program of the client's environment until it ends."""
         command = [ROOT / ".venv-clients" / self.environment / "bin" / program, *arguments]
         return subprocess.run(
             list(map(str, command)),
-            check=False, cwd=self.folder, env=self._variables, capture_output=True, text=True,
+            check=False,
+            cwd=self.folder,
+            env=self._variables,
+            capture_output=True,
+            text=True,
             timeout=300,
-        )  # fmt: skip
+        )
 
     def sync(self) -> None:
         raise NotImplementedError

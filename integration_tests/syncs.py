@@ -38,19 +38,29 @@ class Sync:
         self.temporary, self.home = folder / "tmp", folder / "home"
         self.temporary.mkdir()
         self.environment = {
-            **os.environ, **sandbox.environment, "TMPDIR": str(self.temporary),
-            "HOME": str(self.home), "NO_PROXY": "127.0.0.1", "HTTPS_PROXY": proxy,
+            **os.environ,
+            **sandbox.environment,
+            "TMPDIR": str(self.temporary),
+            "HOME": str(self.home),
+            "NO_PROXY": "127.0.0.1",
+            "HTTPS_PROXY": proxy,
             "HTTP_PROXY": proxy,
-        }  # fmt: skip
+        }
 
     def start(self, to: str, *options: str, **arguments: Any) -> subprocess.Popen[str]:
         self.settings_file.write_text(json.dumps(self.config))
+        command = [sys.executable, "-m", *self.module.split(), "--config", str(self.settings_file)]
         return subprocess.Popen(
-            [sys.executable, "-m", *self.module.split(), "--config", self.settings_file,
-             "--to", to, *options],
-            cwd=ROOT, env=self.environment, text=True, encoding="utf-8",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **arguments,
-        )  # fmt: skip
+            [*command, "--to", to, *options],
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            encoding="utf-8",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            **arguments,
+        )
 
     def __call__(self, to: str, *options: str, code: int = 0, **arguments: Any) -> str:
         """Run a sync until it ends. Return its output."""
@@ -86,13 +96,21 @@ class Sync:
 def make_unusual(sandbox: Sandbox) -> None:
     """Give carts values that a loader may change. The list has one of 120 carts twice."""
     sandbox.carts[0].document |= {
-        "newField": {"deep": [1, {"x": None}], "text": "00042"}, "Email": "capital", "___": 1,
-        "id": "9007199254740993", "total": 9007199254740993, "baseTotal": 0.1 + 0.2,
-        "invoiceNumber": "00123", "lang": 7, "user": [],
+        "newField": {"deep": [1, {"x": None}], "text": "00042"},
+        "Email": "capital",
+        "___": 1,
+        "id": "9007199254740993",
+        "total": 9007199254740993,
+        "baseTotal": 0.1 + 0.2,
+        "invoiceNumber": "00123",
+        "lang": 7,
+        "user": [],
         "metadata": {"id": 2**63 + 1, "nul": "\0 \\u0000 \\\0", "null": None},
         "completionDate": "2026-01-01T01:02:03.1234567-05:00",
-        "email": "\ue000\uf8ff", "currency": "", "status": '{"a": 1}',
-    }  # fmt: skip
+        "email": "\ue000\uf8ff",
+        "currency": "",
+        "status": '{"a": 1}',
+    }
     sandbox.carts[7].document["items"] = "none"
     del sandbox.carts[8].document["token"], sandbox.carts[9].document["token"]
     sandbox.carts.append(copy.deepcopy(sandbox.carts[3]))  # the last one counts

@@ -67,7 +67,7 @@ def _epoch(date):
 
 
 def test_bench_measures_and_writes_its_page(tmp_path, monkeypatch, capsys):
-    sizes = {"_CARTS": 100, "_FEW": 50, "_MANY": 100, "_CARTS_OF_BOTH": 100, "_WINDOWS": 60}
+    sizes = {"_CART_COUNT": 100, "_FEW": 50, "_MANY": 100, "_CARTS_OF_BOTH": 100, "_WINDOWS": 60}
     for name, number in {**sizes, "_ROUNDS": 1, "_DELAY": 0.01}.items():
         monkeypatch.setattr(bench, name, number)
     # Low-code is slow, and another test runs it. This takes its place.
@@ -84,7 +84,7 @@ def test_bench_measures_and_writes_its_page(tmp_path, monkeypatch, capsys):
 
 
 def test_load_reads_and_syncs(monkeypatch, capsys):
-    for name, number in {"_CARTS": 60, "_GONE": 10, "_DAYS": 60, "_SYNCS": [(60, 60)]}.items():
+    for name, number in {"_CART_COUNT": 60, "_GONE": 10, "_DAYS": 60, "_SYNCS": [(60, 60)]}.items():
         monkeypatch.setattr(load, name, number)
     load.main()
     output = capsys.readouterr().out

@@ -27,9 +27,13 @@ def days_ago(days):
 def make_stream(sandbox, connector):
     def make(days, window_days=30, lookback=0, time="00:00:00"):
         return SyncedStream(
-            sandbox, connector, STATS, start_date=f"{days_ago(days)}T{time}Z",
-            retargeting_window_days=window_days, retargeting_lookback_days=lookback,
-        )  # fmt: skip
+            sandbox,
+            connector,
+            STATS,
+            start_date=f"{days_ago(days)}T{time}Z",
+            retargeting_window_days=window_days,
+            retargeting_lookback_days=lookback,
+        )
 
     return make
 

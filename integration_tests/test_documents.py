@@ -68,9 +68,16 @@ def checkout(sync, tmp_path):
 
     def run(line, code=0):
         process = subprocess.run(
-            ["sh", "-ec", line], cwd=folder, env=environment, text=True, encoding="utf-8",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
-        )  # fmt: skip
+            ["sh", "-ec", line],
+            cwd=folder,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=120,
+            check=False,
+        )
         assert process.returncode == code, process.stdout
         return process.stdout
 

@@ -93,12 +93,11 @@ def test_follows_no_redirect(sandbox, make_sandbox, connector):
 
 
 def test_failure_does_not_wait_for_other_requests(sandbox, connector):
-    sandbox.faults = [
-        Fault("status", "retargeting", 99, 200, body=WRONG_KEY,
-              when=lambda request: request.query["date_from"] == "1706659200"),
-        Fault("status", "retargeting", 99, 429, {"Retry-After": "600"},
-              when=lambda request: request.query["date_from"] > "1706659200"),
-    ]  # fmt: skip
+    wrong_key = Fault("status", "retargeting", 99, 200, body=WRONG_KEY)
+    wrong_key.when = lambda request: request.query["date_from"] == "1706659200"
+    limit = Fault("status", "retargeting", 99, 429, {"Retry-After": "600"})
+    limit.when = lambda request: request.query["date_from"] > "1706659200"
+    sandbox.faults = [wrong_key, limit]
     output = connector.read(sandbox.config, STATS)
     assert output.error(STATS)["failure_type"] == "config_error"
     assert len(output.waits) < 20  # the seven other requests would sleep 35 times

@@ -39,12 +39,16 @@ def image():
 
 def start(image, sandbox, folder, *arguments):
     variables = [f"--env={name}={value}" for name, value in sandbox.environment.items()]
+    options = "--rm --network=host --read-only --tmpfs=/tmp --cap-drop=ALL"
+    options += " --security-opt=no-new-privileges"
+    volume = f"--volume={folder}:/secrets:ro"
     return subprocess.Popen(
-        ["docker", "run", "--rm", "--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL",
-         "--security-opt=no-new-privileges", *variables, f"--volume={folder}:/secrets:ro",
-         image, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        ["docker", "run", *options.split(), *variables, volume, image, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
 
 
 def run(kind, image, sandbox, folder, *arguments):
@@ -143,7 +147,10 @@ def test_connector_runs_without_the_packages_left_out(sandbox, secrets, config, 
     files = ("--config", secrets / f"{config}.json", "--catalog", secrets / "catalog.json")
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED, json.dumps(left_out), "read", *files],
-        env={**os.environ, **sandbox.environment}, stdout=subprocess.PIPE, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, **sandbox.environment},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     assert done.returncode == code, done.stdout
     assert kind in {json.loads(line)["type"] for line in done.stdout.splitlines()}

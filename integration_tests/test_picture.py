@@ -48,10 +48,12 @@ def test_picture_in_the_readme_is_what_the_code_draws(tmp_path):
 
 def test_weeks_without_carts_have_a_bar_and_the_running_week_is_marked(drawn):
     weeks = [
-        ("2026-02-16", "CAD", 2, Decimal("9.00")), ("2026-02-16", "EUR", 1, Decimal("5.00")),
-        ("2026-03-02", "EUR", 4, Decimal("20.00")), ("2027-01-04", "EUR", 9, Decimal("90.00")),
+        ("2026-02-16", "CAD", 2, Decimal("9.00")),
+        ("2026-02-16", "EUR", 1, Decimal("5.00")),
+        ("2026-03-02", "EUR", 4, Decimal("20.00")),
+        ("2027-01-04", "EUR", 9, Decimal("90.00")),
         ("no date", "EUR", 1, Decimal("5.00")),
-    ]  # fmt: skip
+    ]
     text = drawn("weeks", weeks)
     assert "; not shown: 1 cart without a date" in text
     assert "3 | 0 | 4 | 16 Feb 2026 | 23 Feb | 2 Mar so far\n3 0 4" in text
@@ -63,8 +65,10 @@ def test_each_currency_has_axes_of_its_own(drawn, panel):
     rows = [(first, f"C{number}", number, Decimal("1234.56")) for number in range(1, 6)]
     text = drawn(panel, rows)
     assert [line for line in text.splitlines() if line.startswith("in ")] == [
-        "in C3, 3 carts", "in C4, 4 carts", "in C5, 5 carts",
-    ]  # fmt: skip
+        "in C3, 3 carts",
+        "in C4, 4 carts",
+        "in C5, 5 carts",
+    ]
     assert text.count("1,235") == 3
 
 

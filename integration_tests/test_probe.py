@@ -39,55 +39,80 @@ SERVICES_FAIL = [
     Fault("status", "snipcart", 2, 429, {"Retry-After": "7"}, when=is_resumed),
 ]
 ANSWERS = {  # how the sandbox differs from its documentation, and the answers
-    "as documented": ({}, {
-        PAGE_SIZE: "500 or more",
-        ORDER: "by neither creationDate nor modificationDate",
-        TIME_RANGE: "modificationDate",
-        FILTERS: "no: without them the next page has carts that they exclude",
-        UNKNOWN_TOKEN: "HTTP 400",
-        RATE_LIMIT: "none",
-        THIRTY_DAYS: "yes",
-        EDGES: "yes"}),
-    "small pages in order": ({"largest_page": 37, "order": "created"}, {
-        PAGE_SIZE: "at most 37, also if 50 are requested",
-        ORDER: "by creationDate, oldest first"}),
-    "other tokens": ({"tokens_keep_filters": True, "unknown_token_status": 200}, {
-        FILTERS: "yes",
-        UNKNOWN_TOKEN: "a page of carts"}),
-    "other dates": ({"time_range_by": "created", "order": "-created"}, {
-        ORDER: "by creationDate, newest first",
-        TIME_RANGE: "creationDate"}),
-    "other windows": ({"counts_date_to": False, "longest_interval": 30 * DAY - 1}, {
-        THIRTY_DAYS: "no (HTTP 200), but it accepts one second less",
-        EDGES: "only one of them"}),
-    "rate limits": ({"headers": {"X-RateLimit-Limit": "9", "X-Throttle": "é"}}, {
-        RATE_LIMIT: "X-RateLimit-Limit: 9, X-Throttle: (not shown)"}),
-    "limits fail": ({"largest_limit": 100}, {
-        PAGE_SIZE: "at most 100: a request for 200 failed"}),
-    "empty account": ({"carts": [], "abandoned": []}, {
-        PAGE_SIZE: "cannot tell: all carts fit on one page",
-        ORDER: "cannot tell: fewer than 10 carts differ in their creationDate",
-        CREATION_DATE: "cannot tell: there are no carts",
-        TIME_RANGE: "cannot tell: too few carts were created before a time range and changed "
-                    "within it",
-        FILTERS: "cannot tell: too few carts differ in their total",
-        EDGES: "cannot tell: no cart was abandoned in the 30 days examined"}),
-    "few events": ({"largest_page": 25, "order": "-created", "abandoned": [NOW - 20 * DAY]}, {
-        EDGES: "cannot tell: the 40 requests were used up"}),
+    "as documented": (
+        {},
+        {
+            PAGE_SIZE: "500 or more",
+            ORDER: "by neither creationDate nor modificationDate",
+            TIME_RANGE: "modificationDate",
+            FILTERS: "no: without them the next page has carts that they exclude",
+            UNKNOWN_TOKEN: "HTTP 400",
+            RATE_LIMIT: "none",
+            THIRTY_DAYS: "yes",
+            EDGES: "yes",
+        },
+    ),
+    "small pages in order": (
+        {"largest_page": 37, "order": "created"},
+        {PAGE_SIZE: "at most 37, also if 50 are requested", ORDER: "by creationDate, oldest first"},
+    ),
+    "other tokens": (
+        {"tokens_keep_filters": True, "unknown_token_status": 200},
+        {FILTERS: "yes", UNKNOWN_TOKEN: "a page of carts"},
+    ),
+    "other dates": (
+        {"time_range_by": "created", "order": "-created"},
+        {ORDER: "by creationDate, newest first", TIME_RANGE: "creationDate"},
+    ),
+    "other windows": (
+        {"counts_date_to": False, "longest_interval": 30 * DAY - 1},
+        {THIRTY_DAYS: "no (HTTP 200), but it accepts one second less", EDGES: "only one of them"},
+    ),
+    "rate limits": (
+        {"headers": {"X-RateLimit-Limit": "9", "X-Throttle": "é"}},
+        {RATE_LIMIT: "X-RateLimit-Limit: 9, X-Throttle: (not shown)"},
+    ),
+    "limits fail": ({"largest_limit": 100}, {PAGE_SIZE: "at most 100: a request for 200 failed"}),
+    "empty account": (
+        {"carts": [], "abandoned": []},
+        {
+            PAGE_SIZE: "cannot tell: all carts fit on one page",
+            ORDER: "cannot tell: fewer than 10 carts differ in their creationDate",
+            CREATION_DATE: "cannot tell: there are no carts",
+            TIME_RANGE: "cannot tell: too few carts were created before a time range and changed "
+            "within it",
+            FILTERS: "cannot tell: too few carts differ in their total",
+            EDGES: "cannot tell: no cart was abandoned in the 30 days examined",
+        },
+    ),
+    "few events": (
+        {"largest_page": 25, "order": "-created", "abandoned": [NOW - 20 * DAY]},
+        {EDGES: "cannot tell: the 40 requests were used up"},
+    ),
     "few events alone": ({"snipcart_key": "", "abandoned": [NOW - 20 * DAY]}, {EDGES: "yes"}),
-    "inactive": ({"account_active": False}, {
-        FURTHER_STATS: "no answer: Retargeting refused the request (HTTP 200"}),
-    "failures": ({"faults": SERVICES_FAIL}, {
-        TIME_RANGE: "no answer: Snipcart could not be reached",
-        FURTHER: "no answer: Snipcart limits the rate of requests (HTTP 429",
-        FURTHER_STATS: "no answer: Retargeting failed to process the request (HTTP 503",
-        RATE_LIMIT: "Retry-After: 7"}),
-}  # fmt: skip
+    "inactive": (
+        {"account_active": False},
+        {FURTHER_STATS: "no answer: Retargeting refused the request (HTTP 200"},
+    ),
+    "failures": (
+        {"faults": SERVICES_FAIL},
+        {
+            TIME_RANGE: "no answer: Snipcart could not be reached",
+            FURTHER: "no answer: Snipcart limits the rate of requests (HTTP 429",
+            FURTHER_STATS: "no answer: Retargeting failed to process the request (HTTP 503",
+            RATE_LIMIT: "Retry-After: 7",
+        },
+    ),
+}
 WHAT_TO_DO = [  # how the sandbox behaves, a question, and what its answer makes somebody do
     ({}, TIME_RANGE, "Set snipcart_full_scan_hours to 24 for hourly syncs, or to 160 for daily"),
     ({"time_range_by": "created"}, TIME_RANGE, "Leave snipcart_full_scan_hours at 0."),
     ({"largest_limit": 100}, PAGE_SIZE, "Set snipcart_page_size to 100."),
-    ({"counts_date_to": False}, EDGES, "One second is lost in each window. Keep retargeting_"),
+    (
+        {"counts_date_to": False},
+        EDGES,
+        "One second is lost in each window. Keep retargeting_window_days",
+    ),
     ({"account_active": False}, FURTHER_STATS, "Follow the message, and run make probe again."),
 ]
 
@@ -120,8 +145,11 @@ def probe(account, tmp_path, capsys, monkeypatch):
         text = capsys.readouterr().out
         assert_discloses_nothing(text, account)
         assert text.endswith(f"\nRequests made: {len(account.requests)}\n")
-        rows = [[cell.strip() for cell in line.strip("│").split("│")]
-                for line in text.splitlines() if line.startswith("│")]  # fmt: skip
+        rows = [
+            [cell.strip() for cell in line.strip("│").split("│")]
+            for line in text.splitlines()
+            if line.startswith("│")
+        ]
         answers = {question: (answer, what_to_do) for question, answer, what_to_do in rows}
         assert end.value.code == (FURTHER in answers or FURTHER_STATS in answers)
         return answers
@@ -158,9 +186,13 @@ def test_shows_formats_of_dates_without_their_digits(probe):
         cart.document["creationDate"] = date
     formats, what_to_do = probe(carts=carts)[CREATION_DATE]
     assert formats.split(", ") == [
-        "null (1)", "0001-01-01 (1)", "text that is not readable (1)",
-        "############# not readable (1)", '"##########" (1)', '"####-##-## ##:##:##.#Z" (1)',
-    ]  # fmt: skip
+        "null (1)",
+        "0001-01-01 (1)",
+        "text that is not readable (1)",
+        "############# not readable (1)",
+        '"##########" (1)',
+        '"####-##-## ##:##:##.#Z" (1)',
+    ]
     assert what_to_do.startswith("The connector emits null for a date that is not readable.")
 
 

@@ -33,10 +33,9 @@ def test_reads_to_the_end_in_about_the_time_of_the_limit(
 
 def test_all_requests_wait_and_come_back_spread(sandbox, executable, daily):
     """The first request is alone. One of the next eight is refused."""
-    sandbox.faults = [
-        Fault("status", "retargeting", 1, 429, {"Retry-After": "3"},
-              when=lambda request: len(sandbox.requests) > 1),
-    ]  # fmt: skip
+    limit = Fault("status", "retargeting", 1, 429, {"Retry-After": "3"})
+    limit.when = lambda request: len(sandbox.requests) > 1
+    sandbox.faults = [limit]
     assert executable.read(daily, STATS).code == 0
     times = [request.at for request in sandbox.requests]
     gaps = [after - before for before, after in pairwise(times)]
@@ -48,10 +47,9 @@ def test_all_requests_wait_and_come_back_spread(sandbox, executable, daily):
 def test_streams_of_one_service_wait_together(sandbox, executable):
     """Snipcart refuses one request. Neither of its two streams sends another during the wait."""
     sandbox.carts = make_carts(1_000)
-    sandbox.faults = [
-        Fault("status", "snipcart", 1, 429, {"Retry-After": "3"},
-              when=lambda request: len(sandbox.requests) > 4),
-    ]  # fmt: skip
+    limit = Fault("status", "snipcart", 1, 429, {"Retry-After": "3"})
+    limit.when = lambda request: len(sandbox.requests) > 4
+    sandbox.faults = [limit]
     config = {**sandbox.config, "snipcart_departed_carts": True, "snipcart_page_size": 50}
     assert executable.read(config, CARTS, "departed_carts").code == 0
     times = [request.at for request in sandbox.requests]

@@ -11,9 +11,13 @@ from pathlib import Path
 from .harness import ROOT
 
 FILES = (
-    "acceptance-test-config.yml", "pyproject.toml", "metadata.yaml", "icon.svg", "Dockerfile",
+    "acceptance-test-config.yml",
+    "pyproject.toml",
+    "metadata.yaml",
+    "icon.svg",
+    "Dockerfile",
     "setup.py",
-)  # fmt: skip
+)
 
 
 def test_airbytes_standard_tests_pass(sandbox, tmp_path):
@@ -29,15 +33,21 @@ def test_airbytes_standard_tests_pass(sandbox, tmp_path):
     warning.write_text("import warnings\n\ndef test_warning():\n    warnings.warn('no registry')\n")
     # The image tests fetch and build a Dockerfile of Airbyte's. test_image.py tests our own.
     options = [
-        "-m", "not image_tests",
-        "-W", "error::airbyte_cdk.test.standard_tests._catalog_checks.DiscoveredCatalogWarning",
+        "-m",
+        "not image_tests",
+        "-W",
+        "error::airbyte_cdk.test.standard_tests._catalog_checks.DiscoveredCatalogWarning",
         str(warning),
-    ]  # fmt: skip
+    ]
     command = [Path(sys.executable).parent / "airbyte-cdk", "connector", "test", "./"]
     done = subprocess.run(
         [*command, *(f"--pytest-arg={option}" for option in options)],
-        cwd=checkout, env={**os.environ, **sandbox.environment}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-    )  # fmt: skip
+        cwd=checkout,
+        env={**os.environ, **sandbox.environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout
     assert re.search(r"=+ 8 passed", done.stdout), done.stdout

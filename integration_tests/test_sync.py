@@ -26,13 +26,20 @@ def test_keeps_every_value_of_unusual_carts(sync, database, sandbox):
         f"{OTHERS} FROM abandoned_carts WHERE id = '9007199254740993'"
     )
     assert row.pop(OTHERS) == {
-        "newField": first["newField"], "Email": "capital", "___": 1, "total": 9007199254740993,
-        "lang": 7, "user": [],
-    }  # fmt: skip
+        "newField": first["newField"],
+        "Email": "capital",
+        "___": 1,
+        "total": 9007199254740993,
+        "lang": 7,
+        "user": [],
+    }
     assert row == {
-        "invoice_number": "00123", "base_total": 0.1 + 0.2, "total": None, "status": '{"a": 1}',
+        "invoice_number": "00123",
+        "base_total": 0.1 + 0.2,
+        "total": None,
+        "status": '{"a": 1}',
         "completion_date": datetime(2026, 1, 1, 6, 2, 3, 123456, tzinfo=timezone.utc),
-    }  # fmt: skip
+    }
     nulls = f"SELECT 1 FROM abandoned_carts WHERE CAST({OTHERS} AS TEXT) = 'null'"
     assert database.rows(nulls) == []
 
@@ -62,8 +69,9 @@ def test_merges_changes_and_counts_them(sync, database, sandbox):
     assert_equal(database, sync)
     rows = database.rows("SELECT token, status, cart FROM departed_carts ORDER BY status")
     assert [(row["token"], row["status"]) for row in rows] == [
-        (bought.token, "Processed"), (deleted.token, None),
-    ]  # fmt: skip
+        (bought.token, "Processed"),
+        (deleted.token, None),
+    ]
     assert rows[0]["cart"]["items"] == bought.document["items"]
 
 

@@ -107,9 +107,12 @@ def test_goes_on_after_a_full_disk(sync, tmp_path, size):
     database = DuckDB(tmp_path)
     limit = (size, resource.RLIM_INFINITY)
     text = sync(
-        database.url, "--streams", CARTS, code=1,
+        database.url,
+        "--streams",
+        CARTS,
+        code=1,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
-    )  # fmt: skip
+    )
     assert "There is no space left on the disk for " in text
     text = sync(database.url, "--streams", CARTS)
     assert counts(text)[CARTS].rows == 120

@@ -56,12 +56,18 @@ def url_of(role, database):
 @pytest.mark.parametrize(
     ("to", "sentence"),
     [
-        ("postgresql://owner:s3cret@{place}/postgres", "PostgreSQL refused the user or the pass"),
+        (
+            "postgresql://owner:s3cret@{place}/postgres",
+            "PostgreSQL refused the user or the password",
+        ),
         ("postgresql://owner:{password}@{place}/nowhere", "The database in TO does not exist"),
         ("postgresql://owner@{place}/postgres?user=s3cret", "asks for a password"),
         ("postgresql://owner:s3cret@127.0.0.1:1/postgres", "No PostgreSQL server answers"),
         ("postgresql://owner:s3cret@s3cret.invalid/postgres", "name in TO cannot be found"),
-        ("postgresql://owner:s3cret@{place}/postgres?s3cret=1", "TO is not valid. Write TO=postg"),
+        (
+            "postgresql://owner:s3cret@{place}/postgres?s3cret=1",
+            "TO is not valid. Write TO=postgresql://",
+        ),
         ("postgresql://owner:s3cret@{place}/postgres?sslmode=require", "The encrypted connection"),
     ],
 )
@@ -189,7 +195,7 @@ def test_describes_a_constraint_in_duckdb_without_data(message, tmp_path):
         ("sqlalchemy", (), '-m uv pip install "dlt[sqlalchemy]"'),
         ("nowhere", (), "TO=nowhere is not a dlt destination."),
         ("data/x.duckdb", (), "Write TO=duckdb:///data/x.duckdb,"),
-        ("duckdb:///x", ("--streams", "x"), "no stream x. Choose from abandoned_carts, cart"),
+        ("duckdb:///x", ("--streams", "x"), "no stream x. Choose from abandoned_carts, cart_stats"),
         (
             "duckdb:///x",
             ("--streams", "departed_carts"),
@@ -197,7 +203,11 @@ def test_describes_a_constraint_in_duckdb_without_data(message, tmp_path):
         ),
         ("duckdb:///x", ("--config", "nowhere.json"), "There is no settings file /"),
         ("duckdb:///x", ("--picture", "carts.pdf"), "PICTURE must end in .png"),
-        ("duckdb:///x", ("--picture", "/proc/carts.png"), "PICTURE=/proc/carts.png cannot be writ"),
+        (
+            "duckdb:///x",
+            ("--picture", "/proc/carts.png"),
+            "PICTURE=/proc/carts.png cannot be written",
+        ),
     ],
 )
 def test_reports_invalid_options_in_one_sentence(sync, to, options, sentence):

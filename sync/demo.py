@@ -19,7 +19,7 @@ from .__main__ import run
 
 _FOLDER = Path("demo")
 _SETTINGS, _DATABASE = _FOLDER / "config.json", _FOLDER / "abandoned_carts.duckdb"
-_CARTS = 300
+_CART_COUNT = 300
 _OVERLAP = timedelta(hours=1)  # what the connector reads again: see docs/design.md
 _FIXED = datetime(2025, 10, 29, 12, tzinfo=timezone.utc)
 
@@ -41,12 +41,12 @@ def main() -> int:
     with Sandbox(0) as sandbox:
         os.environ.update(sandbox.environment)
         sandbox.clock_offset = (now - today).total_seconds()
-        sandbox.carts = make_carts(_CARTS, first=first, last=now)
-        sandbox.abandoned, sandbox.recovered = make_events(_CARTS * 4, first=first, last=now)
+        sandbox.carts = make_carts(_CART_COUNT, first=first, last=now)
+        sandbox.abandoned, sandbox.recovered = make_events(_CART_COUNT * 4, first=first, last=now)
         settings = {**sandbox.config, "start_date": f"{first:%Y-%m-%d}"}
         settings |= {"retargeting_window_days": 7, "snipcart_departed_carts": True}
         _SETTINGS.write_text(json.dumps(settings))
-        print(f"First sync of a made-up shop with {_CARTS} abandoned carts", flush=True)
+        print(f"First sync of a made-up shop with {_CART_COUNT} abandoned carts", flush=True)
         if code := run(_SETTINGS, f"duckdb:///{_DATABASE}"):
             return code
         print(f"\nSecond sync: {_change(sandbox)}", flush=True)
@@ -72,7 +72,7 @@ def _change(sandbox: Sandbox) -> str:
         cart.complete(now)
     for cart in deleted:
         cart.delete()
-    new = make_carts(5, _CARTS, now - timedelta(hours=1), now)
+    new = make_carts(5, _CART_COUNT, now - timedelta(hours=1), now)
     sandbox.carts += new
     recent = [cart for cart in others if cart.modified and cart.modified > newest - _OVERLAP]
     read = len(changed) + len(new) + len(undated) + len(recent)

@@ -31,7 +31,7 @@ from tools.sandbox.data import DATE_FORMATS
 from tools.sandbox.server import SNIPCART
 
 _RUNS = 30
-_CARTS = 3_000
+_CART_COUNT = 3_000
 _DEPARTING = 40  # of the carts; half of them are bought, and half are deleted
 _ATTEMPTS = 6  # at syncing with failures
 _LONGEST = 120  # seconds, after which an attempt counts as hanging
@@ -90,7 +90,7 @@ class Services:
         self._elsewhere = elsewhere
         self._injected = injected
         self._received: Counter[str] = Counter()
-        sandbox.carts = make_carts(_CARTS, seed, self.first_day, now)
+        sandbox.carts = make_carts(_CART_COUNT, seed, self.first_day, now)
         sandbox.abandoned, sandbox.recovered = make_events(2_000, seed, self.first_day, now)
         sandbox.snipcart_key, sandbox.retargeting_key = _KEYS
         sandbox.before = self._before
@@ -158,7 +158,7 @@ class Services:
         During a sync, carts that leave the list would move others to pages already read.
         """
         now, chance = self.sandbox.now(), random.Random(self._seed)
-        for number, cart in enumerate(chance.sample(self.sandbox.carts[:_CARTS], _DEPARTING)):
+        for number, cart in enumerate(chance.sample(self.sandbox.carts[:_CART_COUNT], _DEPARTING)):
             if number % 2:
                 cart.complete(now)
             else:
@@ -187,7 +187,7 @@ class Destination:
         """Run the connector, without `chance` undisturbed. Return whether it succeeds."""
         self._result.attempts += 1
         event = chance.choice([*_EVENTS, "", ""]) if chance else ""
-        at = chance.randrange(_CARTS) if chance else 0
+        at = chance.randrange(_CART_COUNT) if chance else 0
         self._result.injected.update([event] if event else [])
         files = {"catalog": catalog(*_PRIMARY_KEYS), "state": list(self._states.values())}
         arguments = ["read", *write_files(folder, config=self._config, **files)]

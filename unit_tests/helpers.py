@@ -23,8 +23,8 @@ def make_config(**changes: Any) -> config.Config:
     return config.read_config({**SETTINGS, **changes}, SPEC)
 
 
-class Shop(Client):
-    name = "Shop"
+class ExampleClient(Client):
+    name = "Example"
     advice = {401: "Copy the key again.", 403: "Look at the account."}  # noqa: RUF012
-    url_variable = "SHOP_URL"
+    url_variable = "EXAMPLE_URL"
     default_url = "https://api.example/v1"

@@ -4,9 +4,9 @@ from airbyte_cdk.models import FailureType
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
 from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import Clock
-from source_abandoned_carts.snipcart import Page
 from source_abandoned_carts.timestamps import from_epoch, to_epoch
 
+from .fake_snipcart import FakeSnipcart
 from .helpers import make_config
 
 START = "2024-01-01T00:00:00Z"
@@ -15,28 +15,16 @@ HOUR = 3_600
 DAY = 24 * HOUR
 
 
-class FakeApi:
-    """Returns pages of carts with these modification dates. A page's token is its index."""
+class PagesOfDates(FakeSnipcart):
+    """A list with carts that were modified at these dates."""
 
-    def __init__(self, *pages, now=NOW, is_service=True, seconds_per_page=0, failure=None):
-        self.dates = pages
-        self.now = to_epoch(now)
-        self.is_service = is_service
-        self.seconds_per_page = seconds_per_page
-        self.failure = failure  # raised for a request with a token
-        self.calls = []  # the token or else the time range of each call
+    def __init__(self, *pages, **attributes):
+        super().__init__({})
+        self.dates_of_pages, self.now = pages, to_epoch(NOW)
+        vars(self).update(attributes)
 
-    def pages(self, token=None, time_range=None):
-        self.calls.append(token or time_range)
-        if token and self.failure:
-            raise ApiError("No.", self.failure)
-        for index in range(int(token or 0), len(self.dates)):
-            carts = [{"modificationDate": date} for date in self.dates[index]]
-            next_token = str(index + 1) if index + 1 < len(self.dates) else None
-            received_at = self.now + self.seconds_per_page
-            clock = Clock(self.now, received_at, self.is_service, self.now)
-            yield Page(carts, next_token, clock)
-            self.now += self.seconds_per_page
+    def listed_pages(self):
+        return [[{"modificationDate": date} for date in dates] for dates in self.dates_of_pages]
 
 
 def read(api, state, **settings):
@@ -60,8 +48,8 @@ def unfinished(**changes):
 class TestCursor:
     def test_precedes_the_newest_date_by_an_hour_and_the_duration(self):
         dates = ["2024-03-01T00:00:00Z", "2024-02-01T00:00:00Z"]
-        assert read(FakeApi(dates), {}) == (dates, [finished("2024-02-29T23:00:00Z")])
-        api = FakeApi(dates, [None], seconds_per_page=300)
+        assert read(PagesOfDates(dates), {}) == (dates, [finished("2024-02-29T23:00:00Z")])
+        api = PagesOfDates(dates, [None], seconds_per_page=300)
         assert read(api, {})[1] == [finished("2024-02-29T22:50:00Z")]
 
     def test_ignores_dates_after_the_scan_began(self):
@@ -70,21 +58,21 @@ class TestCursor:
             ("2024-06-01T00:00:00.001Z", "2024-04-30T23:00:00Z"),
         ):
             dates = ["2024-05-01T00:00:00Z", date]
-            assert read(FakeApi(dates), {}) == (dates, [finished(cursor)])
+            assert read(PagesOfDates(dates), {}) == (dates, [finished(cursor)])
 
     @pytest.mark.parametrize("state", [finished("2024-05-31T23:30:00Z"), {}])
     def test_never_goes_back_and_is_not_moved_by_undated_carts(self, state):
         dates = [None, "2024-05-31T23:45:00Z"] if state else [None]
-        assert read(FakeApi(dates), state) == (dates, [state])
+        assert read(PagesOfDates(dates), state) == (dates, [state])
 
     def test_carts_modified_at_the_cursor_or_later_are_emitted(self):
         dates = ["2024-02-01T00:00:00Z", "2024-02-01T00:00:00.500Z", "2024-02-01T00:00:00.4999Z"]
-        assert read(FakeApi(dates), finished("2024-02-01T00:00:00.5Z"))[0] == [dates[1]]
+        assert read(PagesOfDates(dates), finished("2024-02-01T00:00:00.5Z"))[0] == [dates[1]]
 
     @pytest.mark.parametrize(("seconds", "is_future"), [(0, False), (1, True)])
     def test_future_cursor_keeps_the_state(self, caplog, seconds, is_future):
         state = finished(from_epoch(to_epoch(NOW) + seconds), other="kept")
-        dates, states = read(FakeApi([None]), state)
+        dates, states = read(PagesOfDates([None]), state)
         assert (dates, states == [state]) == ([] if is_future else [None], is_future)
         assert ("is in the future" in caplog.text) == is_future
 
@@ -96,7 +84,7 @@ class TestBeginningWithoutDateHeaders:
     PAGES = (["2024-05-01T00:00:00Z"], [FUTURE], ["2024-05-02T00:00:00Z"], [None])
 
     def read(self, are_service, state=None):
-        api = FakeApi(*self.PAGES[: len(are_service)], seconds_per_page=60)
+        api = PagesOfDates(*self.PAGES[: len(are_service)], seconds_per_page=60)
         pages = api.pages
 
         def without_dates(token=None, time_range=None):
@@ -147,9 +135,9 @@ class TestState:
         ],
     )
     def test_invalid_state_reads_all_carts(self, caplog, state):
-        api = FakeApi([START])
+        api = PagesOfDates([START])
         assert read(api, state) == ([START], [finished("2023-12-31T23:00:00Z")])
-        assert api.calls == [None]
+        assert api.scans == [None]
         assert "does not match the settings" in caplog.text
 
     @pytest.mark.parametrize(
@@ -165,16 +153,16 @@ class TestState:
     def test_new_filters_or_an_earlier_start_read_all_carts(self, changes, settings, reads_all):
         dates = ["2024-01-31T00:00:00Z", "2024-02-01T00:00:00Z"]
         state = finished("2024-02-01T00:00:00Z", **changes)
-        assert read(FakeApi(dates), state, **settings)[0] == dates[0 if reads_all else 1 :]
-        api = FakeApi([START], dates)
+        assert read(PagesOfDates(dates), state, **settings)[0] == dates[0 if reads_all else 1 :]
+        api = PagesOfDates([START], dates)
         read(api, {**unfinished(), **changes}, **settings)
-        assert api.calls == [None if reads_all else "1"]
+        assert api.scans == [None if reads_all else "1"]
 
     def test_state_without_filters_and_start_counts_as_unchanged(self):
         dates = ["2024-01-31T00:00:00Z", "2024-03-01T00:00:00Z", "2024-03-15T00:00:00Z"]
         state = {"modificationDate": "2024-02-01T00:00:00Z"}
-        assert read(FakeApi(dates), state)[0] == dates[1:]
-        assert read(FakeApi(dates), state, start_date="2024-03-15")[0] == dates[2:]
+        assert read(PagesOfDates(dates), state)[0] == dates[1:]
+        assert read(PagesOfDates(dates), state, start_date="2024-03-15")[0] == dates[2:]
 
 
 class TestCheckpoint:
@@ -182,7 +170,7 @@ class TestCheckpoint:
     def test_saved_every_1000_carts_and_every_20_pages(self, size):
         pages = [["2023-01-01T00:00:00Z"] * size] * 70  # none is emitted
         page = saved = 0
-        for item in AbandonedCarts(FakeApi(*pages), make_config()).read({}):
+        for item in AbandonedCarts(PagesOfDates(*pages), make_config()).read({}):
             if isinstance(item, list):
                 page += 1
                 assert (page - saved) * size <= 1_000
@@ -193,15 +181,15 @@ class TestCheckpoint:
         assert page == 70
 
     def test_full_refresh_saves_none(self):
-        assert len(read(FakeApi(*[[START]] * 50), None)[1]) == 1
+        assert len(read(PagesOfDates(*[[START]] * 50), None)[1]) == 1
 
     def test_resumed_scan_keeps_its_beginning(self):
         dates = ["2024-05-20T00:00:00Z", "2024-04-20T00:00:00Z"]
-        api = FakeApi([START], dates, now="2024-05-21T00:00:00Z")
+        api = PagesOfDates([START], dates, now=to_epoch("2024-05-21T00:00:00Z"))
         state = unfinished(scan_newest="2024-04-30T00:00:00Z")
         # Until the scan began, the newest date was 30 April. The scan has taken 20 days.
         assert read(api, state) == (dates, [finished("2024-04-09T23:00:00Z")])
-        assert api.calls == ["1"]
+        assert api.scans == ["1"]
 
     @pytest.mark.parametrize(
         ("token", "failure", "calls"),
@@ -212,19 +200,21 @@ class TestCheckpoint:
         ],
     )
     def test_scan_starts_over_if_it_cannot_resume(self, caplog, token, failure, calls):
-        api = FakeApi(["2024-01-15T00:00:00Z"], ["2024-03-01T00:00:00Z"], failure=failure)
+        api = PagesOfDates(["2024-01-15T00:00:00Z"], ["2024-03-01T00:00:00Z"])
+        if failure:
+            api.failures["1"] = failure
         state = unfinished(scan_token=token, scan_newest="2024-04-30T00:00:00Z")
         expected = [finished("2024-02-29T23:00:00Z")]
         assert read(api, state) == (["2024-03-01T00:00:00Z"], expected)
-        assert api.calls == calls
+        assert api.scans == calls
         warning = "cannot resume the last scan of abandoned_carts (no usable response) and starts"
         assert (warning in caplog.text) == bool(failure)
 
     def test_wrong_key_fails_without_starting_over(self):
-        api = FakeApi([START], failure=FailureType.config_error)
+        api = PagesOfDates([START], failures={"1": FailureType.config_error})
         with pytest.raises(ApiError):
             read(api, unfinished())
-        assert api.calls == ["1"]
+        assert api.scans == ["1"]
 
 
 class TestNarrowScan:
@@ -235,16 +225,16 @@ class TestNarrowScan:
         return finished(cursor, **{**full, **changes})
 
     def test_moves_the_cursor_and_keeps_the_full_scan(self):
-        api = FakeApi([self.RECENT, "2024-05-31T21:59:59Z"], *[[None]] * 50)
+        api = PagesOfDates([self.RECENT, "2024-05-31T21:59:59Z"], *[[None]] * 50)
         dates, states = read(api, self.state(), snipcart_full_scan_hours=24)
-        assert (api.calls, dates) == (["LessThan4Hours"], [self.RECENT] + [None] * 50)
+        assert (api.scans, dates) == (["LessThan4Hours"], [self.RECENT] + [None] * 50)
         assert states == [self.state("2024-05-31T22:50:00Z")]  # there are no checkpoints
 
     @pytest.mark.parametrize(("hours", "is_full"), [(0, True), (4, True), (5, False)])
     def test_due_full_scan_starts_at_the_last_full_scan(self, hours, is_full):
-        api = FakeApi(["2024-05-31T17:59:59Z", "2024-05-31T18:00:00Z", self.RECENT])
+        api = PagesOfDates(["2024-05-31T17:59:59Z", "2024-05-31T18:00:00Z", self.RECENT])
         dates, (state,) = read(api, self.state(), snipcart_full_scan_hours=hours)
-        assert (api.calls[-1] is None) == is_full
+        assert (api.scans[-1] is None) == is_full
         assert len(dates) == (2 if is_full else 1)
         if is_full:
             cursor = "2024-05-31T22:50:00Z"
@@ -265,10 +255,10 @@ class TestNarrowScan:
         cursor = from_epoch(to_epoch(NOW) - int(hours * HOUR))
         began = from_epoch(to_epoch(NOW) - int(hours * HOUR) + HOUR)
         for saved in (cursor, START):
-            api = FakeApi([None])
+            api = PagesOfDates([None])
             read(api, self.state(saved, began), snipcart_full_scan_hours=720)
-            assert api.calls[-1] == time_range
-            assert len(api.calls) <= 2
+            assert api.scans[-1] == time_range
+            assert len(api.scans) <= 2
 
     @pytest.mark.parametrize(
         ("is_service", "settings"),
@@ -279,7 +269,7 @@ class TestNarrowScan:
         ],
     )
     def test_requires_the_service_time_and_no_new_start_or_range(self, is_service, settings):
-        api = FakeApi([self.RECENT], is_service=is_service)
+        api = PagesOfDates([self.RECENT], sends_date=is_service)
         state = self.state(filters=make_config(**settings).fingerprint)
         read(api, state, snipcart_full_scan_hours=720, **settings)
-        assert api.calls[-1] is None
+        assert api.scans[-1] is None

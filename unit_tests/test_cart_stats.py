@@ -17,7 +17,7 @@ NOW = START + 20 * DAY + 5
 HOUR = 3_600
 
 
-class FakeApi:
+class FakeRetargeting:
     """Returns the number of days from the start to a window as its count."""
 
     def __init__(self, ahead=0, bad_day=1_000):
@@ -61,15 +61,18 @@ BEFORE_ALL = finished(NOW, reached="2023-12-31T23:59:59Z")
 )
 def test_running_window_ends_at_the_service_time(read, ahead, end):
     days = [0, 7, 14] if end < START + 21 * DAY else [0, 7, 14, 21]
-    assert list(read(FakeApi(ahead), {})) == [*days, finished(end)]
-    assert list(read(FakeApi(ahead), finished(end), now=NOW + 60)) == [days[-1], finished(end + 60)]
+    assert list(read(FakeRetargeting(ahead), {})) == [*days, finished(end)]
+    assert list(read(FakeRetargeting(ahead), finished(end), now=NOW + 60)) == [
+        days[-1],
+        finished(end + 60),
+    ]
 
 
 @pytest.mark.parametrize(
     ("lookback", "days"), [(0, [14]), (6, [14]), (7, [7, 14]), (365, [0, 7, 14])]
 )
 def test_rereads_the_windows_within_the_lookback(read, lookback, days):
-    items = read(FakeApi(), finished(NOW), lookback=lookback, now=NOW + 60)
+    items = read(FakeRetargeting(), finished(NOW), lookback=lookback, now=NOW + 60)
     assert list(items) == [*days, finished(NOW + 60)]
 
 
@@ -87,7 +90,7 @@ def test_rereads_the_windows_within_the_lookback(read, lookback, days):
     ],
 )
 def test_rereads_history_only_if_the_windows_change(read, caplog, state, days):
-    items = list(read(FakeApi(), state, now=NOW + 60))
+    items = list(read(FakeRetargeting(), state, now=NOW + 60))
     assert [item for item in items if item != BEFORE_ALL] == [*days, finished(NOW + 60)]
     is_read_again = bool(state) and days[0] == 0
     assert ("reads all windows" in caplog.text) == is_read_again
@@ -98,19 +101,19 @@ def test_rereads_history_only_if_the_windows_change(read, caplog, state, days):
     [{"window_days": 30}, {"start": "2023-12-31"}, {"window_days": 30, "reached": from_epoch(NOW)}],
 )
 def test_new_windows_are_saved_before_their_first_record(read, changes):
-    state = next(read(FakeApi(), finished(NOW, **changes)))
+    state = next(read(FakeRetargeting(), finished(NOW, **changes)))
     assert state == BEFORE_ALL
     # The settings change back, after a sync that was interrupted at its second window.
-    assert list(read(FakeApi(), state)) == [0, 7, 14, finished(NOW)]
+    assert list(read(FakeRetargeting(), state)) == [0, 7, 14, finished(NOW)]
 
 
 def test_new_windows_from_the_first_second_are_all_read(read):
-    state, *_ = read(FakeApi(), finished(NOW), start="1970-01-01", days=30)
-    assert next(read(FakeApi(), state, start="1970-01-01", days=30)) == -START // DAY
+    state, *_ = read(FakeRetargeting(), finished(NOW), start="1970-01-01", days=30)
+    assert next(read(FakeRetargeting(), state, start="1970-01-01", days=30)) == -START // DAY
 
 
 def test_requests_at_most_16_windows_ahead_of_a_slow_destination(read):
-    api = FakeApi()
+    api = FakeRetargeting()
     pages = (item for item in read(api, {}, days=1, now=START + 99 * DAY) if item in range(100))
     for number, day in enumerate(pages, start=1):
         assert day == number - 1
@@ -121,13 +124,13 @@ def test_requests_at_most_16_windows_ahead_of_a_slow_destination(read):
 
 def test_future_state_or_start_reads_nothing(read, caplog):
     state = {"date_to": from_epoch(NOW + 2), "other": 1}
-    assert list(read(FakeApi(), state)) == [state]
+    assert list(read(FakeRetargeting(), state)) == [state]
     assert "is in the future" in caplog.text
-    assert list(read(FakeApi(), {}, start="2024-02-01")) == [{}]
+    assert list(read(FakeRetargeting(), {}, start="2024-02-01")) == [{}]
 
 
 def test_failing_window_ends_the_stream(read):
-    api, items = FakeApi(bad_day=12), []
+    api, items = FakeRetargeting(bad_day=12), []
     with pytest.raises(ApiError):
         items.extend(read(api, {}, days=1, now=START + 1_000 * DAY))
     end = START + 8 * DAY - 1
@@ -143,7 +146,7 @@ def test_interrupted_syncs_reach_the_end(read, last_day):
     state = {} if last_day is None else finished(START + last_day * DAY, window_days=1)
     dates, days = [], []
     for _ in range(13):
-        for item in read(FakeApi(), state, days=1, lookback=365, now=now):
+        for item in read(FakeRetargeting(), state, days=1, lookback=365, now=now):
             if isinstance(item, dict):
                 state = item
                 break

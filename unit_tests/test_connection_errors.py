@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
 
-from .helpers import Shop
+from .helpers import ExampleClient
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
 NO_PROXY = "HTTP/1.1 {} Reason\r\nContent-Length: 0\r\n\r\n"
@@ -86,12 +86,12 @@ def certificate(tmp_path):
 def error_of(monkeypatch, waits):
     """Return the ApiError of a request, whose one attempt is the last; None if it succeeds."""
 
-    def get(url=Shop.default_url, **environment):
-        for name, value in {"SHOP_URL": url, **environment}.items():
+    def get(url=ExampleClient.default_url, **environment):
+        for name, value in {"EXAMPLE_URL": url, **environment}.items():
             monkeypatch.setenv(name, value)
         error = None
         try:
-            Shop("s3cret", RetryPolicy(connect=5, read=5)).get("/x", {"key": "s3cret"})
+            ExampleClient("s3cret", RetryPolicy(connect=5, read=5)).get("/x", {"key": "s3cret"})
         except ApiError as raised:
             error = raised
         assert "s3cret" not in str(error)
@@ -103,7 +103,7 @@ def error_of(monkeypatch, waits):
 def assert_permanent(error, waits, *texts):
     assert waits == []
     assert error.failure_type == FailureType.system_error
-    for text in ("Shop could not be reached: ", *texts):
+    for text in ("Example could not be reached: ", *texts):
         assert text in error.message
 
 
@@ -175,7 +175,7 @@ def test_server_without_tls(error_of, waits):
 
 @pytest.mark.parametrize(
     ("response", "reason"),
-    [(NO_PROXY.format(502).encode(), "(HTTP 502 from the proxy)"), (b"", "Shop could not be")],
+    [(NO_PROXY.format(502).encode(), "(HTTP 502 from the proxy)"), (b"", "Example could not be")],
 )
 def test_proxy_that_fails_is_transient(error_of, waits, response, reason):
     with proxy(response) as port:
@@ -188,4 +188,4 @@ def test_proxy_that_fails_is_transient(error_of, waits, response, reason):
 def test_proxy_that_is_not_there_is_transient(error_of, waits):
     error = error_of(HTTPS_PROXY="http://127.0.0.1:9")
     assert error.failure_type == FailureType.transient_error
-    assert error.message.startswith("Shop could not be reached (Connection refused).")
+    assert error.message.startswith("Example could not be reached (Connection refused).")

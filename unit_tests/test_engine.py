@@ -71,7 +71,11 @@ def test_empty_record_does_not_end_the_stream():
     ("error", "failure_type", "message"),
     [
         (ApiError("No.", FailureType.config_error), "config_error", "No."),
-        (KeyError("ann@shop.example"), "system_error", "a stopped because of a defect in the conn"),
+        (
+            KeyError("ann@shop.example"),
+            "system_error",
+            "a stopped because of a defect in the connector",
+        ),
     ],
 )
 def test_failing_stream_leaves_the_others_complete(caplog, error, failure_type, message):

@@ -89,12 +89,16 @@ def test_other_json_is_no_configuration(error_of, content):
     [
         ([CONFIGURED], "A field"),
         ({"type": "CATALOG", "catalog": {"streams": []}}, "The field streams is missing"),
-        ({"streams": [{**CONFIGURED, "destination_sync_mode": "overwrite_dedup"}]},
-         "The field streams.0.destination_sync_mode is missing or has a wrong value."),
-        ({"streams": [{**CONFIGURED, "stream": {"name": "sesame"}}]},
-         "The field streams.0.stream.json_schema is missing"),
+        (
+            {"streams": [{**CONFIGURED, "destination_sync_mode": "overwrite_dedup"}]},
+            "The field streams.0.destination_sync_mode is missing or has a wrong value.",
+        ),
+        (
+            {"streams": [{**CONFIGURED, "stream": {"name": "sesame"}}]},
+            "The field streams.0.stream.json_schema is missing",
+        ),
     ],
-)  # fmt: skip
+)
 def test_other_json_is_no_catalog(error_of, value, place):
     message = error_of(files.read_catalog, json.dumps(value))
     assert message.startswith(f"JSON, but not a catalog. {place}")

@@ -14,15 +14,17 @@ from source_abandoned_carts import throttle
 from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import USER_AGENT, Clock, RetryPolicy, base_url
 
-from .helpers import Shop
+from .helpers import ExampleClient
 
-URL = Shop.default_url
+URL = ExampleClient.default_url
 DATE_HEADER = {"Date": "Thu, 01 Jan 2026 00:00:00 GMT"}
 MIDNIGHT = 1767225600  # the same date in Unix seconds
 
 
 def get(only_rate_limits=False, **policy):
-    return Shop("s3cret", RetryPolicy(**policy)).get("/x", {"token": "Cart|a+/="}, only_rate_limits)
+    return ExampleClient("s3cret", RetryPolicy(**policy)).get(
+        "/x", {"token": "Cart|a+/="}, only_rate_limits
+    )
 
 
 def test_sends_headers_timeouts_and_percent_encoded_parameters(requests_mock):
@@ -42,7 +44,9 @@ def test_retries_five_times_with_backoff_and_jitter(requests_mock, waits, caplog
         get()
     for wait, seconds in zip(waits, (1, 2, 4, 8, 16), strict=True):
         assert seconds <= wait <= seconds * 1.25
-    assert "Shop failed to process the request (HTTP 503 Service Unavailable)" in caplog.messages[0]
+    assert (
+        "Example failed to process the request (HTTP 503 Service Unavailable)" in caplog.messages[0]
+    )
 
 
 @pytest.mark.parametrize("exception", [requests.ConnectionError, requests.ReadTimeout])
@@ -114,7 +118,7 @@ def error_of_body(monkeypatch, start, pieces=(), **policy):
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         threading.Thread(target=respond, daemon=True).start()
-        monkeypatch.setenv("SHOP_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("EXAMPLE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
         with pytest.raises(ApiError) as raised:
             get(**{"attempts": 1, **policy})
     is_over.set()
@@ -141,14 +145,14 @@ def test_dripping_or_silent_body_ends_at_the_deadline(monkeypatch, piece):
 )
 def test_broken_body_is_transient(monkeypatch, response):
     error = error_of_body(monkeypatch, response)
-    assert "Shop sent an incomplete or damaged response." in error.message
+    assert "Example sent an incomplete or damaged response." in error.message
     assert error.failure_type == FailureType.transient_error
 
 
 def test_too_large_body_is_not_retried(monkeypatch):
     body = gzip.compress(b" " * (64 * 2**20 + 1))
     error = error_of_body(monkeypatch, b"Content-Encoding: gzip\r\n\r\n" + body)
-    assert error.message.startswith("Shop sent a response above 64 MB. Report this")
+    assert error.message.startswith("Example sent a response above 64 MB. Report this")
     assert error.failure_type == FailureType.system_error
 
 
@@ -163,20 +167,26 @@ def test_too_large_body_is_not_retried(monkeypatch):
     ],
 )
 def test_accepts_https_and_http_to_loopback(monkeypatch, address, url):
-    monkeypatch.setenv("SHOP_URL", address)
-    assert base_url("SHOP_URL", URL) == url
+    monkeypatch.setenv("EXAMPLE_URL", address)
+    assert base_url("EXAMPLE_URL", URL) == url
 
 
 @pytest.mark.parametrize(
     "address",
     [
-        "http://shop.example/api", "http://127.0.0.1@shop.example/api", "http://0.0.0.0:8000",
-        "http://127.0.0.1.shop.example", "https://user:password@shop.example", "https:/api",
-        "127.0.0.1:8000", "file:///etc/passwd", "http://127.0.0.1:port",
+        "http://shop.example/api",
+        "http://127.0.0.1@shop.example/api",
+        "http://0.0.0.0:8000",
+        "http://127.0.0.1.shop.example",
+        "https://user:password@shop.example",
+        "https:/api",
+        "127.0.0.1:8000",
+        "file:///etc/passwd",
+        "http://127.0.0.1:port",
     ],
-)  # fmt: skip
+)
 def test_refuses_any_other_address(monkeypatch, address):
-    monkeypatch.setenv("SHOP_URL", address)
-    with pytest.raises(AirbyteTracedException, match="SHOP_URL must be an https") as raised:
-        base_url("SHOP_URL", URL)
+    monkeypatch.setenv("EXAMPLE_URL", address)
+    with pytest.raises(AirbyteTracedException, match="EXAMPLE_URL must be an https") as raised:
+        base_url("EXAMPLE_URL", URL)
     assert raised.value.failure_type == FailureType.config_error

@@ -27,6 +27,7 @@ from source_abandoned_carts.snipcart import TIME_RANGES, Page
 from source_abandoned_carts.timestamps import from_epoch, sort_key, to_epoch
 from source_abandoned_carts.windows import DAY
 
+from .fake_snipcart import HIDDEN, LISTED, FakeSnipcart
 from .helpers import make_config
 
 settings.register_profile(
@@ -57,7 +58,7 @@ class Version(NamedTuple):
     rank: float = 0  # position on the list
 
 
-class Shop:
+class ChangingList:
     """A list of carts that changes at random, and Snipcart's API for it. Times are milliseconds.
 
     A cart appears on the list at most an hour after its modification date. The clock that writes
@@ -170,7 +171,7 @@ def rfc3339(milliseconds):
     return f"{from_epoch(seconds)[:-1]}.{rest:03}Z".replace(".000Z", "Z")
 
 
-def sync(shop, state, destination, config, stop_after=None):
+def sync(listing, state, destination, config, stop_after=None):
     """Read carts into the destination, which merges them by key. Return the last state.
 
     The destination receives only some of the carts that follow the last state.
@@ -179,14 +180,14 @@ def sync(shop, state, destination, config, stop_after=None):
     def write(carts):
         for cart in carts:
             old = destination.get(cart["token"])
-            if not (shop.merges_by_date and old) or (
+            if not (listing.merges_by_date and old) or (
                 sort_key(cart["modificationDate"]) >= sort_key(old["modificationDate"])
             ):
                 destination[cart["token"]] = cart
 
     minimal_value = float(config.filters.get("minimalValue", 0))
     api = SimpleNamespace(
-        pages=lambda token=None, time_range=None: shop.pages(minimal_value, token, time_range)
+        pages=lambda token=None, time_range=None: listing.pages(minimal_value, token, time_range)
     )
     unsaved = []
     for number, item in enumerate(AbandonedCarts(api, config).read(state), start=1):
@@ -198,7 +199,7 @@ def sync(shop, state, destination, config, stop_after=None):
             unsaved += item
         if number == stop_after:
             break
-    write(unsaved[: shop.random.randint(0, len(unsaved))])
+    write(unsaved[: listing.random.randint(0, len(unsaved))])
     assert len(json.dumps(state)) < 1_000
     return state
 
@@ -207,56 +208,44 @@ def sync(shop, state, destination, config, stop_after=None):
 @settings(max_examples=3 * settings.default.max_examples)
 @given(st.randoms(use_true_random=False), st.integers(0, 8))
 def test_destination_becomes_equal_to_the_list(random, syncs):
-    shop = Shop(random)
-    choice = shop.random.choice
+    listing = ChangingList(random)
+    choice = listing.random.choice
     state, destination = {}, {}
     hours = [0, 24, 720, 720]
     changes = {"start_date": "2020-01-01", "snipcart_full_scan_hours": choice(hours)}
     for _ in range(syncs):
         config = make_config(**changes)
-        state = sync(shop, state, destination, config, choice([None, *range(1, 12)]))
-        for _ in range(shop.random.randint(0, 4)):
-            shop.change()
-        shop.wait()
+        state = sync(listing, state, destination, config, choice([None, *range(1, 12)]))
+        for _ in range(listing.random.randint(0, 4)):
+            listing.change()
+        listing.wait()
         change = choice(["nothing", "nothing", "nothing", "hours", "filters", "start"])
         if change == "hours":
             changes["snipcart_full_scan_hours"] = choice(hours)
         elif change == "filters":
             changes["snipcart_minimal_value"] = choice([0, 3, 6])
         elif change == "start":
-            start = choice([shop.time, *[versions[-1].modified for versions in shop.versions]])
-            changes["start_date"] = from_epoch(min(start, shop.time) // 1_000)
-        shop.generation += choice([0, 0, 0, 1])
+            start = choice(
+                [listing.time, *[versions[-1].modified for versions in listing.versions]]
+            )
+            changes["start_date"] = from_epoch(min(start, listing.time) // 1_000)
+        listing.generation += choice([0, 0, 0, 1])
     config = make_config(**{**changes, "snipcart_full_scan_hours": 0})
-    shop.is_calm = True
+    listing.is_calm = True
     if "scan_token" in state:  # a resumed scan does not read all pages
-        state = sync(shop, state, destination, config)
-    sync(shop, state, destination, config)
-    for _, cart, *_ in shop.listed(changes.get("snipcart_minimal_value", 0)):
+        state = sync(listing, state, destination, config)
+    sync(listing, state, destination, config)
+    for _, cart, *_ in listing.listed(changes.get("snipcart_minimal_value", 0)):
         modified = cart["modificationDate"]
         if modified is None or sort_key(modified) >= sort_key(config.start):
             assert destination.get(cart["token"]) == cart
 
 
-class ListOfTokens:
-    """A list on which all carts stay in progress, and Snipcart's API for it."""
-
-    def __init__(self):
-        self.now = 1_700_000_000
-        self.tokens = []
-        self.turns = []  # the tokens of all requests for single carts, by all syncs
-
-    def pages(self):
-        clock = Clock(self.now, self.now + 1, True, self.now)
-        yield Page([{"token": token} for token in self.tokens], None, clock)
-
-    def cart(self, token):
-        self.turns.append(token)
-        return {"token": token, "status": "InProgress"}
-
-
-def sync_departed(shop, state):
-    *records, state = DepartedCarts(shop).read(state)
+def sync_departed(snipcart, state, seconds, tokens):
+    """Sync some seconds later, with these carts on the list. The others stay in progress."""
+    snipcart.now += seconds
+    snipcart.carts = dict.fromkeys(snipcart.carts, HIDDEN) | dict.fromkeys(tokens, LISTED)
+    *records, state = DepartedCarts(snipcart).read(state)
     assert records == []
     return json.loads(json.dumps(state))
 
@@ -275,32 +264,31 @@ listed_tokens = st.lists(st.text(min_size=1), max_size=30, unique=True).flatmap(
 @mock.patch.multiple(departed_carts, _MAX_REQUESTS=3, _MAX_KNOWN=8)
 @given(listed_tokens)
 def test_missing_carts_are_requested_in_turns(syncs):
-    shop, state = ListOfTokens(), {}
-    for seconds, shop.tokens in syncs:
-        shop.now += seconds
-        missing = set(known_tokens(state)) - set(shop.tokens)
+    snipcart, state, turns = FakeSnipcart({}), {}, []
+    for seconds, tokens in syncs:
+        missing = set(known_tokens(state)) - set(tokens)
         # A cart that was back on the list begins anew, and one that was left out is forgotten.
-        shop.turns = [token for token in shop.turns if token in missing]
-        earlier = len(shop.turns)
-        state = sync_departed(shop, state)
-        assert len(shop.turns) - earlier == min(3, len(missing))
-        for number, token in enumerate(shop.turns[earlier:], start=earlier):
-            before = shop.turns[:number]
+        turns = [token for token in turns if token in missing]
+        earlier = len(turns)
+        state = sync_departed(snipcart, state, seconds, tokens)
+        turns += snipcart.requested
+        assert len(turns) - earlier == min(3, len(missing))
+        for number, token in enumerate(turns[earlier:], start=earlier):
+            before = turns[:number]
             if token in before:  # all others were requested since then
                 last = number - before[::-1].index(token)
                 assert missing - {token} <= set(before[last:])
         known = known_tokens(state)
-        assert len(known) == len(set(known)) == min(8, len(missing | set(shop.tokens)))
+        assert len(known) == len(set(known)) == min(8, len(missing | set(tokens)))
 
 
 @mock.patch.multiple(departed_carts, _MAX_STATE=100)
 @given(listed_tokens)
 def test_state_holds_as_many_known_carts_as_fit(syncs):
-    shop, state = ListOfTokens(), {}
-    for seconds, shop.tokens in syncs:
-        shop.now += seconds
-        candidates = {*known_tokens(state), *shop.tokens}
-        state = sync_departed(shop, state)
+    snipcart, state = FakeSnipcart({}), {}
+    for seconds, tokens in syncs:
+        candidates = {*known_tokens(state), *tokens}
+        state = sync_departed(snipcart, state, seconds, tokens)
         size = len(json.dumps(state, ensure_ascii=False).encode())
         assert size < 180  # the limit, and the other keys
         left_out = candidates - set(known_tokens(state))

@@ -9,7 +9,7 @@ from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
 from source_abandoned_carts.retargeting import Retargeting
 
-from .helpers import Shop, make_config
+from .helpers import ExampleClient, make_config
 
 
 class Failure(NamedTuple):
@@ -18,10 +18,10 @@ class Failure(NamedTuple):
     wait: float | None = None
 
 
-SHOP = Shop("s3cret/key", RetryPolicy())
+EXAMPLE = ExampleClient("s3cret/key", RetryPolicy())
 STATS = Retargeting(make_config(), RetryPolicy())
-NOT_JSON = "Shop sent a response that is not JSON (HTTP 200 OK)."
-TOO_DEEP = "Shop sent JSON that is nested too deeply (HTTP 200 OK). Report this"
+NOT_JSON = "Example sent a response that is not JSON (HTTP 200 OK)."
+TOO_DEEP = "Example sent JSON that is nested too deeply (HTTP 200 OK). Report this"
 WRONG_KEY = '{"status": "error", "message": "Incorrect rest key!"}'
 INACTIVE = '{"status": "error", "data": "Your account is not active!"}'
 WENT_WRONG = '{"status": "error", "message": "Something went wrong"}'
@@ -31,27 +31,39 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
 @pytest.mark.parametrize(
     ("service", "status", "headers", "body", "expected"),
     [
-        (SHOP, 200, {}, '{"a": [1, 2.5]}', {"a": [1, 2.5]}),
-        (SHOP, 200, {}, "", Failure("transient_error", NOT_JSON)),
-        (SHOP, 200, {}, "[" * 1_100 + "]" * 1_100, Failure("system_error", TOO_DEEP)),
+        (EXAMPLE, 200, {}, '{"a": [1, 2.5]}', {"a": [1, 2.5]}),
+        (EXAMPLE, 200, {}, "", Failure("transient_error", NOT_JSON)),
+        (EXAMPLE, 200, {}, "[" * 1_100 + "]" * 1_100, Failure("system_error", TOO_DEEP)),
         (
-            SHOP,
+            EXAMPLE,
             200,
             {},
             '["\\ud83d",' + "[" * 1_100 + "]" * 1_101,
             Failure("system_error", TOO_DEEP),
         ),
-        (SHOP, 503, {}, "[" * 100_000, Failure("transient_error", "failed to process")),
-        (SHOP, 301, {}, "", Failure("system_error", "redirected the request (HTTP 301 Moved")),
-        (SHOP, 400, {}, "", Failure("system_error", "did not accept the request (HTTP 400 Bad")),
-        (SHOP, 404, {}, "<p>Ann</p>", Failure("system_error", "(HTTP 404 Not Found). Check")),
-        (SHOP, 400, {}, '{"message": "a@b.c"}', Failure("system_error", "Request: “***”)")),
-        (SHOP, 400, {}, '{"error": "s3cret%2fkey"}', Failure("system_error", "Request). Check")),
-        (SHOP, 401, {}, "", Failure("config_error", "(HTTP 401 Unauthorized). Copy the key")),
-        (SHOP, 403, {}, "[]", Failure("config_error", "(HTTP 403 Forbidden). Look at the")),
-        (SHOP, 408, {}, "", Failure("transient_error", "Shop failed to process the request")),
-        (SHOP, 429, {"Retry-After": "7"}, "", Failure("transient_error", "limits the rate", 7)),
-        (SHOP, 599, {}, "", Failure("transient_error", "process the request (HTTP 599)")),
+        (EXAMPLE, 503, {}, "[" * 100_000, Failure("transient_error", "failed to process")),
+        (
+            EXAMPLE,
+            301,
+            {},
+            "",
+            Failure("system_error", "redirected the request (HTTP 301 Moved Permanently)"),
+        ),
+        (
+            EXAMPLE,
+            400,
+            {},
+            "",
+            Failure("system_error", "did not accept the request (HTTP 400 Bad Request)"),
+        ),
+        (EXAMPLE, 404, {}, "<p>Ann</p>", Failure("system_error", "(HTTP 404 Not Found). Check")),
+        (EXAMPLE, 400, {}, '{"message": "a@b.c"}', Failure("system_error", "Request: “***”)")),
+        (EXAMPLE, 400, {}, '{"error": "s3cret%2fkey"}', Failure("system_error", "Request). Check")),
+        (EXAMPLE, 401, {}, "", Failure("config_error", "(HTTP 401 Unauthorized). Copy the key")),
+        (EXAMPLE, 403, {}, "[]", Failure("config_error", "(HTTP 403 Forbidden). Look at the")),
+        (EXAMPLE, 408, {}, "", Failure("transient_error", "Example failed to process the request")),
+        (EXAMPLE, 429, {"Retry-After": "7"}, "", Failure("transient_error", "limits the rate", 7)),
+        (EXAMPLE, 599, {}, "", Failure("transient_error", "process the request (HTTP 599)")),
         (STATS, 200, {}, '{"status": "success"}', {"status": "success"}),
         (STATS, 404, {}, '{"status": "success"}', Failure("system_error", "(HTTP 404 Not Found)")),
         (STATS, 200, {}, '{"status": "OK"}', Failure("system_error", "did not accept the request")),

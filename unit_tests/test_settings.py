@@ -36,9 +36,13 @@ def test_settings_written_differently_are_the_same(path, content):
 
 @pytest.mark.parametrize(
     "change",
-    [{"snipcart_api_key": "other"}, {"start_date": "2024-01-02"}, {"snipcart_email": "a@b.c"},
-     {"snipcart_page_size": None}],
-)  # fmt: skip
+    [
+        {"snipcart_api_key": "other"},
+        {"start_date": "2024-01-02"},
+        {"snipcart_email": "a@b.c"},
+        {"snipcart_page_size": None},
+    ],
+)
 def test_a_changed_value_is_a_change(path, change):
     path.write_text(json.dumps(SETTINGS))
     before, _ = fingerprints(path)

@@ -29,7 +29,7 @@ def test_check_ends_at_its_deadline(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"), [("cart_stats", "Set retargeting_rest_key"), ("x", "Refresh the sch")]
+    ("name", "advice"), [("cart_stats", "Set retargeting_rest_key"), ("x", "Refresh the schema")]
 )
 def test_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice):
     url = "https://app.snipcart.com/api/carts/abandoned"

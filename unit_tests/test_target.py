@@ -16,11 +16,14 @@ from sync.target import Target, parse
         ("postgres://u:p[#?:!@h:1/d", Target("postgresql", "postgresql://u:p[#?:!@h:1/d")),
         ("postgresql://[::1]:5432/d", Target("postgresql", "postgresql://[::1]:5432/d")),
         ("postgresql://a:1,b:2/d", Target("postgresql", "postgresql://a:1,b:2/d")),
-        ("postgresql://h/d?sslmode=require", Target("postgresql", "postgresql://h/d?sslmode=require")),
+        (
+            "postgresql://h/d?sslmode=require",
+            Target("postgresql", "postgresql://h/d?sslmode=require"),
+        ),
         ("postgresql://", Target("postgresql", "postgresql://")),
         ("BigQuery", Target("bigquery")),
     ],
-)  # fmt: skip
+)
 def test_accepts(to, target):
     assert parse(to) == target
 
@@ -57,12 +60,22 @@ def test_suggests_the_right_form(to, suggestion):
 
 @pytest.mark.parametrize(
     "to",
-    ["postgres:u:s3cret@h/d", "postgres:s3cret@h/d", "postgresql://u:s3cret",
-     "postgresql://u:s3cret@h:port/d", "postgresql://h/d?user=u&password=s3%cret",
-     "postgresql://h/d@?password=s3@cret", "s3cret@", "//s3cret@h/d",
-     "host=h dbname=d password=s3cret", "jdbc:postgresql://h/d?user=u&password=s3cret",
-     "mysql://u:s3cret@h/d", "sqlite:///s3cret.db", ""],
-)  # fmt: skip
+    [
+        "postgres:u:s3cret@h/d",
+        "postgres:s3cret@h/d",
+        "postgresql://u:s3cret",
+        "postgresql://u:s3cret@h:port/d",
+        "postgresql://h/d?user=u&password=s3%cret",
+        "postgresql://h/d@?password=s3@cret",
+        "s3cret@",
+        "//s3cret@h/d",
+        "host=h dbname=d password=s3cret",
+        "jdbc:postgresql://h/d?user=u&password=s3cret",
+        "mysql://u:s3cret@h/d",
+        "sqlite:///s3cret.db",
+        "",
+    ],
+)
 def test_shows_no_password_where_the_parts_are_uncertain(to):
     with pytest.raises(SyncError, match="postgresql://USER@HOST/DATABASE") as raised:
         parse(to)

@@ -12,7 +12,7 @@ from source_abandoned_carts import throttle
 from source_abandoned_carts.errors import ApiError
 from source_abandoned_carts.http import RetryPolicy
 
-from .helpers import Shop
+from .helpers import ExampleClient
 
 THREADS = 8  # as many as cart_stats has
 
@@ -44,7 +44,7 @@ class Time:
                 self._changed.notify_all()
 
 
-class LimitedShop(Shop):
+class RateLimitedClient(ExampleClient):
     """A service that accepts `most` requests within `seconds`, and responds after 50 ms.
 
     It accepts none until `opens`. `times` lists when requests arrived.
@@ -70,20 +70,20 @@ class LimitedShop(Shop):
         return None, None
 
 
-def read_all(shop, requests):
+def read_all(client, requests):
     """Send requests in threads. Return the errors."""
     numbers, errors = count(1), []
 
     def send():
         try:
-            shop.get("/x", {})
+            client.get("/x", {})
         except ApiError as error:
             errors.append(error)
 
     def work():
         while next(numbers) <= requests:
             send()
-        shop.clock.end_thread()
+        client.clock.end_thread()
 
     threads = [threading.Thread(target=work) for _ in range(THREADS)]
     for thread in threads:
@@ -116,16 +116,16 @@ def clock(monkeypatch):
 def test_reads_to_the_end_in_about_the_time_of_the_limit(
     clock, most, seconds, retry_after, requests, expected
 ):
-    shop = LimitedShop(clock, most, seconds, retry_after)
-    assert read_all(shop, requests) == []
-    assert len(shop.accepted) == requests
+    client = RateLimitedClient(clock, most, seconds, retry_after)
+    assert read_all(client, requests) == []
+    assert len(client.accepted) == requests
     assert clock.now < 1.75 * expected
 
 
 def test_waits_together_and_comes_back_spread_and_soon_as_fast_as_before(clock):
-    shop = LimitedShop(clock, most=1_000, retry_after=60, opens=60)
-    assert read_all(shop, 400) == []
-    refused, later = shop.times[:THREADS], shop.times[THREADS:]
+    client = RateLimitedClient(clock, most=1_000, retry_after=60, opens=60)
+    assert read_all(client, 400) == []
+    refused, later = client.times[:THREADS], client.times[THREADS:]
     assert refused == [0] * THREADS
     assert later[0] >= 60
     assert min(after - before for before, after in pairwise(later[:THREADS])) > 0.05
@@ -133,20 +133,20 @@ def test_waits_together_and_comes_back_spread_and_soon_as_fast_as_before(clock):
 
 
 def test_gives_up_after_six_attempts_if_nothing_is_accepted(clock):
-    shop = LimitedShop(clock, most=0)
-    errors = read_all(shop, THREADS)
+    client = RateLimitedClient(clock, most=0)
+    errors = read_all(client, THREADS)
     assert len(errors) == THREADS
-    assert len(shop.times) == 6 * THREADS
+    assert len(client.times) == 6 * THREADS
 
 
 def test_success_of_other_requests_keeps_attempts_from_counting(requests_mock, waits, monkeypatch):
-    shop = Shop("s3cret", RetryPolicy())
-    requests_mock.get(f"{Shop.default_url}/x", [{"status_code": 429}] * 20 + [{"json": 1}])
+    client = ExampleClient("s3cret", RetryPolicy())
+    requests_mock.get(f"{ExampleClient.default_url}/x", [{"status_code": 429}] * 20 + [{"json": 1}])
 
     def sleep_while_another_request_succeeds(seconds):
         waits.append(seconds)
-        shop._throttle.succeed()
+        client._throttle.succeed()
 
     monkeypatch.setattr(time, "sleep", sleep_while_another_request_succeeds)
-    assert shop.get("/x", {})[0] == 1
+    assert client.get("/x", {})[0] == 1
     assert max(waits) <= 1.25

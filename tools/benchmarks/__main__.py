@@ -36,7 +36,7 @@ from .programs import (
 _RESULTS = PROJECT / "tools" / "benchmarks" / "RESULTS.md"
 _PICTURE = PROJECT / "tools" / "benchmarks" / "results.png"
 
-_CARTS = 20_000
+_CART_COUNT = 20_000
 _FEW, _MANY = 5_000, 100_000  # carts in the measurement of memory
 _CARTS_OF_BOTH, _WINDOWS = 6_000, 365  # in the measurement of both streams
 _ROUNDS = 5
@@ -70,10 +70,12 @@ def measure_cpu(folder: Path) -> list[Row]:
     with serving(0) as url:
         empty = _read_in_turns("cpu", folder, url, 50)
     rows = []
-    with serving(_CARTS) as url:
+    with serving(_CART_COUNT) as url:
         for size, goal in ((50, 1.05), (CAP, 0.80)):
-            full = _read_in_turns("cpu", folder, url, size, lines=_CARTS)
-            costs = [(cpu - least) / _CARTS * 1e6 for cpu, least in zip(full, empty, strict=True)]
+            full = _read_in_turns("cpu", folder, url, size, lines=_CART_COUNT)
+            costs = [
+                (cpu - least) / _CART_COUNT * 1e6 for cpu, least in zip(full, empty, strict=True)
+            ]
             rows.append(Row(f"CPU per cart, {size} carts per page", _BARE, costs, "µs", goal))
     return rows
 
@@ -81,14 +83,16 @@ def measure_cpu(folder: Path) -> list[Row]:
 def measure_waiting(folder: Path) -> list[Row]:
     """Measure the time of syncs from a service with slow responses."""
     rows = []
-    with serving(_CARTS, _DELAY) as url:
-        ours = run(connector("read", *settings_files(folder, url, CARTS)), url, _CARTS).wall
+    with serving(_CART_COUNT, _DELAY) as url:
+        ours = run(connector("read", *settings_files(folder, url, CARTS)), url, _CART_COUNT).wall
         for size, goal in ((CAP, 1.25), (_API_DEFAULT, 0.25)):
             settings = settings_files(folder, url, CARTS, page_size=size)
             commands = (bare(size), low_code("read", *settings))
             with ThreadPoolExecutor() as pool:  # almost all of their time is waiting
-                base, other = pool.map(lambda command: run(command, url, _CARTS).wall, commands)
-            label = f"{_CARTS:,} carts, 150 ms per response, against pages of {size}"
+                base, other = pool.map(
+                    lambda command: run(command, url, _CART_COUNT).wall, commands
+                )
+            label = f"{_CART_COUNT:,} carts, 150 ms per response, against pages of {size}"
             rows.append(Row(label, _BARE, [base, ours, other], "s", goal))
     with serving(_CARTS_OF_BOTH, _DELAY) as url:
         lines = _CARTS_OF_BOTH + _WINDOWS
@@ -119,7 +123,7 @@ def measure_memory(folder: Path) -> list[Row]:
             return run(command, url, carts, slowly=slowly).memory
 
     few, many, other = peak(connector, _FEW), peak(connector, _MANY), peak(low_code, _MANY)
-    slow = peak(connector, _CARTS, slowly=True)
+    slow = peak(connector, _CART_COUNT, slowly=True)
     baseline = f"{_CONNECTOR}, {_FEW:,} carts"
     return [
         Row(f"memory, {_MANY:,} carts", baseline, [few, many, other], "MB", 1.10),
@@ -204,7 +208,7 @@ def write_results(rows: list[Row], steps: dict[str, float]) -> str:
 - **low-code**: Airbyte's low-code engine with manifest.yaml. Both read what the connector reads.
 - **ratio**: the connector's figure divided by the baseline's.
 - The server (server.py) prepares its carts of 3.5 KB and honours `limit` up to {CAP}.
-- **{_CARTS:,} carts, 150 ms per response**: the connector adapts its page size, as it does by
+- **{_CART_COUNT:,} carts, 150 ms per response**: the connector adapts its page size, as it does by
   default. The others use pages of {CAP}, which somebody must have found out, or the API's default
   of {_API_DEFAULT}.
 - **both streams**: {_CARTS_OF_BOTH:,} carts, 50 per page, and {_WINDOWS} windows.

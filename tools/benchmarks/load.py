@@ -19,10 +19,10 @@ from tools.processes import Command, write_files
 from .programs import BOTH, PYTHON, connector, serving, settings_files
 
 _STREAMS = (*BOTH, "departed_carts")
-_CARTS = 500_000
+_CART_COUNT = 500_000
 _GONE = 10_000
 _DAYS = 3_653
-_SYNCS = ((_CARTS, _DAYS), (300, 60), (20_000, 60))  # numbers of carts and days
+_SYNCS = ((_CART_COUNT, _DAYS), (300, 60), (20_000, 60))  # numbers of carts and days
 
 
 def _used(process: Command) -> str:
@@ -85,9 +85,9 @@ def sync(folder: Path, url: str, carts: int, days: int) -> None:
 def main() -> None:
     """Measure everything, and print it."""
     with tempfile.TemporaryDirectory() as name:
-        with serving(_CARTS) as url:
+        with serving(_CART_COUNT) as url:
             states = read(Path(name), url, _STREAMS)
-        with serving(_CARTS - _GONE) as url:
+        with serving(_CART_COUNT - _GONE) as url:
             read(Path(name), url, ["departed_carts"], states)
         for carts, days in _SYNCS:
             with serving(carts) as url:
