@@ -126,7 +126,7 @@ clean:
 .venv/needed: setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 10) <= sys.version_info < (3, 15) else \
 		"$(PYTHON) is Python " + sys.version.split()[0] + ". Use 3.10 to 3.14: make PYTHON=python3.12 …")'
-	@echo "Installing into .venv, which takes less than a minute, once."
+	@echo "Installing into .venv. This takes about a minute, once."
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip --quiet --quiet --disable-pip-version-check install --constraint constraints.txt uv
 	@$(INSTALL) --constraint constraints.txt ".[sync,tests,lint]"

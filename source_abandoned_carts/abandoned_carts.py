@@ -68,7 +68,8 @@ class AbandonedCarts:
         if state.cursor and to_epoch(state.cursor) > first.clock.received_at:
             logger.warning(
                 f"The saved state of {self.name} is in the future ({state.cursor}). This sync "
-                "emits no carts and keeps the state. To read all carts, clear the stream's data."
+                "emits no carts and keeps the state. To read all carts, refresh the stream and "
+                "retain its records."
             )
             yield dict(saved or {})
             return

@@ -1,5 +1,10 @@
 """python -m sync.demo: sync a made-up shop twice into DuckDB, and draw a picture."""
 
+if __name__ == "__main__":
+    from . import stop
+
+    stop.handle_signals()  # before the slow imports
+
 import argparse
 import json
 import os

@@ -19,6 +19,7 @@ DOCS = (ROOT / "docs/abandoned-carts.md").read_text()
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text())["data"]
 SPEC = yaml.safe_load((ROOT / "source_abandoned_carts/spec.yaml").read_text())
+SETTINGS = SPEC["connectionSpecification"]["properties"]
 
 
 def rows(text):
@@ -76,12 +77,40 @@ def test_docs_list_each_stream_and_each_setting():
     for stream in STREAMS:
         assert listed[f"`{stream.name}`"] == [f"`{stream.primary_key}`", f"`{stream.cursor_field}`"]
     listed = {row[1]: row for row in rows(DOCS) if len(row) == 3}
-    for name, schema in SPEC["connectionSpecification"]["properties"].items():
+    for name, schema in SETTINGS.items():
         title, _, meaning = listed[f"`{name}`"]
         assert title == schema["title"]
         for bound in ("minimum", "maximum", "default"):
             if schema["type"] == "integer" and bound in schema:
                 assert str(schema[bound]) in meaning
+
+
+def test_docs_and_form_use_the_same_titles():
+    titles = {each["title"].split(" (")[0] for each in SETTINGS.values()}
+    lower = {title.lower() for title in titles}
+    bold = re.findall(r"\*\*([^*`]+)\*\*", DOCS)
+    named = {text for text in bold if text.lower() in lower}
+    assert {"Start date", "Full scan interval"} <= named <= titles
+
+
+def test_titles_say_which_keys_are_needed():
+    titles = {name: schema["title"] for name, schema in SETTINGS.items()}
+    assert titles["snipcart_api_key"].endswith("key (this or the Retargeting key)")
+    assert titles["retargeting_rest_key"].endswith("key (this or the Snipcart key)")
+    assert titles["snipcart_departed_carts"].endswith("(needs the Snipcart key)")
+
+
+@pytest.mark.parametrize("measured", ["CPU per cart, 50", "20,000 carts", "start-up"])
+def test_figures_in_the_readme_were_measured(measured):
+    """After `make bench`, copy the figures."""
+    readme, results = (
+        next(row for row in rows((ROOT / path).read_text()) if row[0].startswith(measured))
+        for path in ("README.md", "tools/benchmarks/RESULTS.md")
+    )
+    for shown, exact in zip(readme[1:3], results[2:4], strict=True):
+        (number, unit), (exact_number, exact_unit) = shown.split(), exact.split()
+        digits = len(number.partition(".")[2])
+        assert (number, unit) == (f"{float(exact_number):.{digits}f}", exact_unit)
 
 
 def test_image_installs_the_tested_versions():
