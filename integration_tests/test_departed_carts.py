@@ -33,26 +33,41 @@ def delete(carts):
 
 def test_reports_completed_and_deleted_carts(stream):
     now = stream.sandbox.now()
-    completed, deleted, hidden, waiting = stream.sandbox.carts[3:7]
+    completed, deleted = stream.sandbox.carts[3:5]
     assert departures(stream) == []
     before = stream.state["noticed_at"]
     completed.complete(now)
     delete([deleted])
-    hidden.on_list = waiting.on_list = False
     assert departures(stream) == [(completed.token, "Processed"), (deleted.token, None)]
     found, gone = stream.output.records(STREAM)
     assert gone["cart"] is None
     assert abs(instant(found["cart"]["completionDate"]) - now) < timedelta(seconds=1)
     assert before == gone["last_seen_at"] <= gone["noticed_at"] == stream.state["noticed_at"]
+
+
+def test_reports_the_departure_of_a_cart_that_was_off_the_list_before(stream):
+    hidden, waiting = stream.sandbox.carts[3:5]
+    stream.sync()
+    last_seen_at = stream.state["noticed_at"]
+    hidden.on_list = waiting.on_list = False
+    assert departures(stream) == []
     hidden.complete(stream.sandbox.now(), "Shipped")
     delete([waiting])
     stream.sandbox.deleted_status = 410
     assert set(departures(stream)) == {(hidden.token, "Shipped"), (waiting.token, None)}
-    assert {record["last_seen_at"] for record in stream.output.records(STREAM)} == {before}
-    completed.put_back()
+    assert {record["last_seen_at"] for record in stream.output.records(STREAM)} == {last_seen_at}
+
+
+def test_reports_a_cart_again_that_was_back_on_the_list(stream):
+    cart = stream.sandbox.carts[3]
+    stream.sync()
+    departure = (cart.token, "Processed")
+    cart.complete(stream.sandbox.now())
+    assert departures(stream) == [departure]
+    cart.put_back()
     assert departures(stream) == []
-    completed.complete(stream.sandbox.now())
-    assert departures(stream) == [(completed.token, "Processed")]
+    cart.complete(stream.sandbox.now())
+    assert departures(stream) == [departure]
 
 
 def test_records_match_the_schema(stream):

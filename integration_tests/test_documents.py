@@ -21,7 +21,7 @@ SYNC = (ROOT / "docs/sync.md").read_text()
 OWN_FILES = {"secrets", "data", "demo", ".git"}
 """What a developer's checkout may have, and a new one has not."""
 
-DOCKER = f"""#!{sys.executable}
+DOCKER = f"""
 import os, re, sys
 match sys.argv[1:]:
     case ["build", "--tag", "source-abandoned-carts:local", "."]:
@@ -59,7 +59,9 @@ def checkout(sync, tmp_path):
     for path in ROOT.iterdir():
         if path.name not in OWN_FILES:
             (folder / path.name).symlink_to(path)
-    for name, script in {"docker": DOCKER, "kind": KIND}.items():
+    (programs / "docker.py").write_text(DOCKER)
+    docker = f"#!/bin/sh\nexec '{sys.executable}' '{programs}/docker.py' \"$@\"\n"
+    for name, script in {"docker": docker, "kind": KIND}.items():
         (programs / name).write_text(script)
         (programs / name).chmod(0o755)
     path = f"{programs}:{sync.environment['PATH']}"

@@ -29,6 +29,10 @@ def test_spec_marks_the_keys_as_secret_and_has_no_url(executable):
     secrets = {name for name, field in spec["properties"].items() if field.get("airbyte_secret")}
     assert secrets == {"snipcart_api_key", "retargeting_rest_key"}
     assert not [name for name in spec["properties"] if "url" in name]
+
+
+def test_main_py_runs_the_command(executable):
+    (message,) = executable.run("spec").of("SPEC")
     text = subprocess.check_output([sys.executable, ROOT / "main.py", "spec"], text=True)
     assert message in map(json.loads, text.splitlines())
 
@@ -87,19 +91,30 @@ def test_empty_catalog_succeeds(sandbox, connector):
     assert (output.code, output.of("RECORD")) == (0, [])
 
 
-def test_sample_files_are_valid(sandbox, connector):
+@pytest.fixture
+def sample_files():
     paths = ROOT.glob("integration_tests/*.json")
-    files = {path.stem: json.loads(path.read_text()) for path in paths}
-    configured = files["configured_catalog"]
+    return {path.stem: json.loads(path.read_text()) for path in paths}
+
+
+def test_sample_files_are_valid(sandbox, connector, sample_files):
+    configured, state = sample_files["configured_catalog"], sample_files["sample_state"]
     assert ConfiguredAirbyteCatalogSerializer.load(configured).streams
-    config = {**files["sample_config"], **sandbox.config}
-    first = connector.run("read", config=config, catalog=configured, state=files["sample_state"])
-    assert first.code == 0
-    assert first.of("RECORD")
-    assert connector.run("check", config=files["invalid_config"]).status["status"] == "FAILED"
-    future = connector.run("read", config=config, catalog=configured, state=files["abnormal_state"])
+    config = {**sample_files["sample_config"], **sandbox.config}
+    output = connector.run("read", config=config, catalog=configured, state=state)
+    assert output.code == 0
+    assert output.of("RECORD")
+    invalid = sample_files["invalid_config"]
+    assert connector.run("check", config=invalid).status["status"] == "FAILED"
+
+
+def test_abnormal_state_is_in_the_future_and_kept(sandbox, connector, sample_files):
+    config = {**sample_files["sample_config"], **sandbox.config}
+    read = {"config": config, "catalog": sample_files["configured_catalog"]}
+    first = connector.run("read", **read)
+    future = connector.run("read", **read, state=sample_files["abnormal_state"])
     assert future.of("RECORD") == []
-    for entry in files["abnormal_state"]:
+    for entry in sample_files["abnormal_state"]:
         stream = entry["stream"]["stream_descriptor"]["name"]
         assert future.states(stream) == [entry["stream"]["stream_state"]]
         # Airbyte's older acceptance tests require the format of a real state.

@@ -18,61 +18,85 @@ from .syncs import assert_equal, counts, make_unusual
 
 def test_keeps_every_value_of_unusual_carts(sync, database, sandbox):
     make_unusual(sandbox)
-    first = sandbox.carts[0].document
     assert counts(sync(database.url))[CARTS] == (121, 120, 0, 120)
     assert_equal(database, sync)
+
+
+def test_values_that_fit_no_column_are_in_the_json_column(sync, database, sandbox):
+    make_unusual(sandbox)
+    sync(database.url, "--streams", CARTS)
     (row,) = database.rows(
         "SELECT invoice_number, completion_date, base_total, total, status, "
         f"{OTHERS} FROM abandoned_carts WHERE id = '9007199254740993'"
     )
-    assert row.pop(OTHERS) == {
-        "newField": first["newField"],
-        "Email": "capital",
-        "___": 1,
-        "total": 9007199254740993,
-        "lang": 7,
-        "user": [],
-    }
     assert row == {
         "invoice_number": "00123",
         "base_total": 0.1 + 0.2,
         "total": None,
         "status": '{"a": 1}',
         "completion_date": datetime(2026, 1, 1, 6, 2, 3, 123456, tzinfo=timezone.utc),
+        OTHERS: {
+            "newField": {"deep": [1, {"x": None}], "text": "00042"},
+            "Email": "capital",
+            "___": 1,
+            "total": 9007199254740993,
+            "lang": 7,
+            "user": [],
+        },
     }
     nulls = f"SELECT 1 FROM abandoned_carts WHERE CAST({OTHERS} AS TEXT) = 'null'"
     assert database.rows(nulls) == []
 
 
 def test_merges_changes_and_counts_them(sync, database, sandbox):
-    sync.config["snipcart_departed_carts"] = True
-    text = sync(database.url)
-    assert text.startswith("Reading abandoned_carts from Snipcart, cart_stats from Retargeting")
-    database.rows("ALTER TABLE abandoned_carts DROP COLUMN completion_date")
-    database.rows("DROP TABLE cart_stats")
+    sync(database.url, "--streams", CARTS)
     for cart in sandbox.carts[:12]:
         cart.touch(sandbox.now(), "iso7")
     for cart in sandbox.carts[:10]:
         cart.document |= {"total": 77.7, "newerField": [1], "email": None}
-    sandbox.carts += [copy.deepcopy(sandbox.carts[0]) for _ in range(3)]
-    for number, cart in enumerate(sandbox.carts[-3:]):
+    new = [copy.deepcopy(sandbox.carts[0]) for _ in range(3)]
+    for number, cart in enumerate(new):
         cart.document["token"] = f"new-{number}"
+    sandbox.carts += new
+    read, *others = counts(sync(database.url, "--streams", CARTS))[CARTS]
+    assert read < 40
+    assert others == [3, 12, 123]
+    assert_equal(database, sync, CARTS)
+
+
+def test_creates_a_dropped_column_and_table_again(sync, database, sandbox):
+    sync(database.url)
+    database.rows("ALTER TABLE abandoned_carts DROP COLUMN completion_date")
+    database.rows("DROP TABLE cart_stats")
+    sandbox.carts[0].touch(sandbox.now())
+    windows = counts(text := sync(database.url))[STATS].rows
+    assert counts(text)[STATS] == (windows, windows, 0, windows)
+    assert counts(text)[CARTS].rows == 120
+    database.rows("SELECT completion_date FROM abandoned_carts")
+    assert_equal(database, sync, STATS)
+
+
+def test_stores_departed_carts(sync, database, sandbox):
+    sync.config["snipcart_departed_carts"] = True
+    sync(database.url, "--streams", "departed_carts")
     bought, deleted = sandbox.carts[20:22]
     bought.complete(sandbox.now())
     deleted.delete()
-    text = sync(database.url)
-    read, *others = counts(text)[CARTS]
-    assert read < 40
-    assert others == [3, 12, 123]
-    windows = counts(text)[STATS].rows
-    assert counts(text)[STATS] == (windows, windows, 0, windows)
-    assert_equal(database, sync)
+    sync(database.url, "--streams", "departed_carts")
     rows = database.rows("SELECT token, status, cart FROM departed_carts ORDER BY status")
-    assert [(row["token"], row["status"]) for row in rows] == [
-        (bought.token, "Processed"),
-        (deleted.token, None),
-    ]
+    found = [(row["token"], row["status"]) for row in rows]
+    assert found == [(bought.token, "Processed"), (deleted.token, None)]
     assert rows[0]["cart"]["items"] == bought.document["items"]
+
+
+def test_names_the_services_and_shows_retries(sync, sandbox, tmp_path):
+    sandbox.faults = [Fault("status", "snipcart", 2, 503, {"Retry-After": "1"})]
+    reading, *others = sync(DuckDB(tmp_path).url).splitlines()
+    assert reading.startswith("Reading abandoned_carts from Snipcart, cart_stats from Retargeting")
+    retries = [line for line in others if "Retrying in" in line]
+    assert len(retries) == 2
+    for line in retries:
+        assert "Snipcart failed to process the request (HTTP 503 Service Unavailable)." in line
 
 
 def test_draws_the_picture(sync, database, sandbox, tmp_path):

@@ -22,6 +22,7 @@ EXAMPLE = ExampleClient("s3cret/key", RetryPolicy())
 STATS = Retargeting(make_config(), RetryPolicy())
 NOT_JSON = "Example sent a response that is not JSON (HTTP 200 OK)."
 TOO_DEEP = "Example sent JSON that is nested too deeply (HTTP 200 OK). Report this"
+DEEP_SURROGATE = '["\\ud83d",' + "[" * 1_100 + "]" * 1_101
 WRONG_KEY = '{"status": "error", "message": "Incorrect rest key!"}'
 INACTIVE = '{"status": "error", "data": "Your account is not active!"}'
 WENT_WRONG = '{"status": "error", "message": "Something went wrong"}'
@@ -34,13 +35,7 @@ TOO_LONG = '{"status": "error", "message": "Interval is greater than 30 days"}'
         (EXAMPLE, 200, {}, '{"a": [1, 2.5]}', {"a": [1, 2.5]}),
         (EXAMPLE, 200, {}, "", Failure("transient_error", NOT_JSON)),
         (EXAMPLE, 200, {}, "[" * 1_100 + "]" * 1_100, Failure("system_error", TOO_DEEP)),
-        (
-            EXAMPLE,
-            200,
-            {},
-            '["\\ud83d",' + "[" * 1_100 + "]" * 1_101,
-            Failure("system_error", TOO_DEEP),
-        ),
+        (EXAMPLE, 200, {}, DEEP_SURROGATE, Failure("system_error", TOO_DEEP)),
         (EXAMPLE, 503, {}, "[" * 100_000, Failure("transient_error", "failed to process")),
         (
             EXAMPLE,
