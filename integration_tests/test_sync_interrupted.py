@@ -72,7 +72,7 @@ def test_stops_while_it_starts(sync, tmp_path, module):
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=10)
     assert process.returncode == 1
-    assert text.endswith(STOPPED)
+    assert text.count(STOPPED) == 1  # the other lines are those of the environment variable
     assert "Traceback" not in text
 
 
@@ -99,7 +99,8 @@ def test_reports_that_the_connector_was_killed(sync, tmp_path):
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "The connector ended before it had finished (exit code -9)." in text
-    assert counts(text)[CARTS] == (50, 50, 0, 50)
+    read, new, _, rows = counts(text)[CARTS]
+    assert 0 < read == new == rows <= 50  # the pipe does not hold the whole page
 
 
 @pytest.mark.parametrize("size", [0, 10_000, 300_000])

@@ -17,7 +17,9 @@ from .windows import DAY, Window, windows
 logger = logging.getLogger("airbyte.cart_stats")
 
 _WINDOWS_AT_ONCE = 8  # requests in parallel
-_WINDOWS_AHEAD = 16  # requested before they are emitted: the destination may be slow
+# Requested before they are emitted, because the destination may be slow: 16 at most, since one more
+# is being written, one waits in the engine's queue, and one waits for a place in it.
+_WINDOWS_AHEAD = 13
 _WINDOWS_BETWEEN_STATES = 8
 
 
@@ -31,7 +33,7 @@ class CartStats:
 
     def __init__(self, api: Retargeting, config: Config) -> None:
         self.api = api
-        self.progress = "waiting for the first window"
+        self.progress = "0 windows read"
         day = config.start[: len("2024-01-31")]
         self._start = to_epoch(f"{day}T00:00:00Z")
         self._window_days = config.window_days
