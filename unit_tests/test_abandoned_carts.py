@@ -78,7 +78,7 @@ class TestCursor:
 
     def test_unfinished_first_scan_of_a_future_start_date_resumes(self):
         future = "2999-01-01T00:00:00Z"
-        api, config = PagesOfDates([None]), make_config(start_date=future)
+        api, config = PagesOfDates([], [None]), make_config(start_date=future)
         state = unfinished(modificationDate=future, start=future)
         records = [
             page for page in AbandonedCarts(api, config).read(state) if isinstance(page, list)
