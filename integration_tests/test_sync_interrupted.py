@@ -72,7 +72,7 @@ def test_stops_while_it_starts(sync, tmp_path, module):
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=10)
     assert process.returncode == 1
-    assert text.endswith(STOPPED)
+    assert STOPPED in text  # the last imports may be reported after it
     assert "Traceback" not in text
 
 
