@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo picture sync sandbox probe test clients test-bigquery chaos image bench load lint format lock newest clean
+.PHONY: help demo picture sync sandbox probe test test-slow clients test-bigquery chaos image bench load lint format lock newest clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -33,7 +33,8 @@ help:
 	@echo "              [PICTURE=carts.png]"
 	@echo "make sandbox  serve both APIs of a made-up shop, and print how to sync it"
 	@echo "make probe    find out what the APIs' documentation does not specify [CONFIG=secrets/config.json]"
-	@echo "make test     run all tests"
+	@echo "make test     run the tests (five minutes)"
+	@echo "make test-slow  run the tests that take longer: kills at each step of a load, full disks, the benchmark"
 	@echo "make clients  sync with PyAirbyte, Singer's SDK and airbyte-serverless (five minutes)"
 	@echo "make test-bigquery  run the tests of TO=bigquery against an emulator (650 MB to install)"
 	@echo "make image    build the Docker image and test it against the sandbox"
@@ -66,7 +67,10 @@ probe: .venv/installed
 	@$(BIN)/python -m tools.probe --config "$(CONFIG)"
 
 test: .venv/installed
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m "not slow"
+
+test-slow: .venv/installed
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS) -m slow
 
 # The newest clients, each in an environment of its own, because they need other airbyte-cdk versions.
 CLIENTS := pyairbyte=airbyte singer=singer-sdk airbyte-serverless=airbyte-serverless

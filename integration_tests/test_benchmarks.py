@@ -66,6 +66,7 @@ def _epoch(date):
     )
 
 
+@pytest.mark.slow
 def test_bench_measures_and_writes_its_page(tmp_path, monkeypatch, capsys):
     sizes = {"_CART_COUNT": 100, "_FEW": 50, "_MANY": 100, "_CARTS_OF_BOTH": 100, "_WINDOWS": 60}
     for name, number in {**sizes, "_ROUNDS": 1, "_DELAY": 0.01}.items():

@@ -16,6 +16,7 @@ from .syncs import assert_equal, counts
 STOPPED = "Stopped. The next sync resumes from the last saved state.\n"
 
 
+@pytest.mark.slow
 def test_first_load_goes_on_after_a_kill_at_each_step(sync, database):
     for step in ("tables", "staging", "merge", "load"):
         sync.kill_at(step, database.url, "--streams", CARTS)
@@ -31,6 +32,7 @@ def test_first_load_goes_on_after_a_kill_and_a_dropped_table(sync, database):
     assert counts(text)[CARTS] == (120, 120, 0, 120)
 
 
+@pytest.mark.slow
 def test_resumes_after_kill_and_locks_out_other_syncs(sync, database, sandbox):
     for cart in sandbox.carts:
         cart.document["metadata"] = {"long": "x" * 180_000}
@@ -72,7 +74,7 @@ def test_stops_while_it_starts(sync, tmp_path, module):
     process.send_signal(signal.SIGINT)
     text, _ = process.communicate(timeout=10)
     assert process.returncode == 1
-    assert STOPPED in text  # the last imports may be reported after it
+    assert text.count(STOPPED) == 1  # the other lines are those of the environment variable
     assert "Traceback" not in text
 
 
@@ -99,9 +101,11 @@ def test_reports_that_the_connector_was_killed(sync, tmp_path):
     text, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "The connector ended before it had finished (exit code -9)." in text
-    assert counts(text)[CARTS] == (50, 50, 0, 50)
+    read, new, _, rows = counts(text)[CARTS]
+    assert 0 < read == new == rows <= 50  # the pipe does not hold the whole page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 10_000, 300_000])
 def test_goes_on_after_a_full_disk(sync, tmp_path, size):
     database = DuckDB(tmp_path)

@@ -55,7 +55,7 @@ class AbandonedCarts:
 
     def __init__(self, api: Snipcart, config: Config) -> None:
         self.api = api
-        self.progress = "waiting for the first page"
+        self.progress = "0 pages and 0 carts read"
         self._start = config.start
         self._fingerprint = config.fingerprint
         # Carts leave a user's time range as they age, so with such a range every scan is full.
@@ -193,7 +193,9 @@ class AbandonedCarts:
             return State()
         if dates.pop("start") != self._start:
             dates.pop("full_scan_began", None)  # the next scan is a full one
-        return State(**dates, scan_token=token if isinstance(token, str) else "")
+        state = State(**dates, scan_token=token if isinstance(token, str) else "")
+        # Before the first scan ends, the state has the start date in place of a cursor.
+        return replace(state, cursor="") if token and state.cursor == self._start else state
 
 
 class _Scan:

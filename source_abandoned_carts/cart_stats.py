@@ -17,7 +17,9 @@ from .windows import DAY, Window, windows
 logger = logging.getLogger("airbyte.cart_stats")
 
 _WINDOWS_AT_ONCE = 8  # requests in parallel
-_WINDOWS_AHEAD = 16  # requested before they are emitted: the destination may be slow
+# Requested before they are emitted, because the destination may be slow: 16 at most, since one more
+# is being written, one waits in the engine's queue, and one waits for a place in it.
+_WINDOWS_AHEAD = 13
 _WINDOWS_BETWEEN_STATES = 8
 
 
@@ -31,7 +33,7 @@ class CartStats:
 
     def __init__(self, api: Retargeting, config: Config) -> None:
         self.api = api
-        self.progress = "waiting for the first window"
+        self.progress = "0 windows read"
         day = config.start[: len("2024-01-31")]
         self._start = to_epoch(f"{day}T00:00:00Z")
         self._window_days = config.window_days
@@ -67,6 +69,8 @@ class CartStats:
         known = {first: first_counts}
         results = _in_order(lambda window: known.get(window) or self.api.counts(window), pending)
         for number, (window, counts) in enumerate(results, start=1):
+            if number == len(pending) and not first_counts.clock.is_service:
+                window, counts = self._until_service_time(window, counts)  # noqa: PLW2901
             date_to = from_epoch(window.last)
             record = {"date_from": from_epoch(window.first), "date_to": date_to}
             self.progress = f"{number:,} of {len(pending):,} windows read"
@@ -75,6 +79,15 @@ class CartStats:
                 yield self._state(date_to)
             elif number % _WINDOWS_BETWEEN_STATES == 0:
                 yield self._state(finished or date_to, reached=date_to)
+
+    def _until_service_time(self, window: Window, counts: Counts) -> tuple[Window, Counts]:
+        """Read the last window again if its response is the first with the service's time."""
+        clock = counts.clock
+        now = clock.received_at - 1
+        if not clock.is_service or clock.sent_at <= window.last <= now + 1 or now < window.first:
+            return window, counts
+        running = next(windows(self._start, self._window_days, now, window.first))
+        return running, self.api.counts(running)
 
     def _parse(self, saved: Mapping[str, Any]) -> tuple[str | None, int]:
         """Return the saved date_to (RFC 3339 in UTC) and the Unix second to start at."""

@@ -31,6 +31,7 @@ logger = logging.getLogger("airbyte.departed_carts")
 _DAYS_KNOWN = 30  # a cart that is off the list is forgotten after this time
 _MAX_KNOWN = 5_000  # carts
 _MAX_STATE = 260_000  # bytes of times and tokens; the whole state stays below 256 KiB
+_LONG_TOKEN = 1_000  # bytes; a longer one that does not fit is left out alone
 _MAX_REQUESTS = 500  # requests for single carts, per sync
 _MAX_FAILURES = 3  # in a row: the service fails, and not the request for one cart
 
@@ -48,7 +49,7 @@ class DepartedCarts:
 
     def __init__(self, api: Snipcart) -> None:
         self.api = api
-        self.progress = "waiting for the first page"
+        self.progress = "0 pages and 0 carts read"
 
     def read(self, saved: Mapping[str, Any] | None) -> Items:
         """Yield a record for each departed cart, then one state.
@@ -105,7 +106,7 @@ class DepartedCarts:
                 clock = page.clock
             for cart in page.carts:
                 token = cart.get("token")
-                if isinstance(token, str) and token:
+                if isinstance(token, str) and token.strip("."):  # "." is not sent as a path
                     known.pop(token, None)
                     modified = cart.get("modificationDate")
                     date = sort_key(modified) if modified else ""
@@ -139,7 +140,7 @@ class _Turns:
             except ApiError as error:
                 self.done.append(token)
                 self.failure = self.failure or error
-                if error.failure_type == FailureType.system_error:
+                if error.failure_type != FailureType.transient_error:
                     failures_in_a_row = 0  # the service responds, but not with this cart
                     continue
                 failures_in_a_row += 1
@@ -190,6 +191,8 @@ def _state(began: str, by_priority: Known, requested: list[str]) -> dict[str, An
         if size <= room:
             room -= size
             known.setdefault(time, []).append(token)
+        elif size < _LONG_TOKEN:
+            break  # a shorter token of lower priority must not take its place
     known = dict(sorted(known.items()))
     places = {token: place for place, token in enumerate(chain(*known.values()))}
     in_turn = [places[token] for token in requested if token in places]

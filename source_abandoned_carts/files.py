@@ -57,7 +57,7 @@ def read_catalog(path: str) -> ConfiguredAirbyteCatalog:
 def read_state(path: str | None) -> list[AirbyteStateMessage]:
     """Return the saved states, one per stream. No path and an empty file of states give none."""
     value = _read("state", path) if path else None
-    if not value:
+    if value in (None, {}, []):
         return []
     if not isinstance(value, list):
         raise _not_a("state", path, "It must be a list of states.")
@@ -83,13 +83,25 @@ def _read(what: str, path: str) -> Any:
         advice = "A character is not in UTF-8. Save the file in UTF-8."
         raise _not_json(what, path, before, len(before), advice) from None
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse)
+    except _ConstantError as error:
+        position = text.find(str(error))
+        advice = f"{error} is not JSON. Write a number."
+        raise _not_json(what, path, text, position, advice) from None
     except json.JSONDecodeError as error:
         raise _not_json(what, path, text, error.pos, _cause(text, error.pos)) from None
     except (RecursionError, ValueError):  # too deep, or an integer of thousands of digits
         raise _not_a(
             what, path, "It is nested too deeply, or a number in it is too long."
         ) from None
+
+
+class _ConstantError(ValueError):
+    """NaN, Infinity or -Infinity, which Python accepts."""
+
+
+def _refuse(constant: str) -> None:
+    raise _ConstantError(constant)
 
 
 def _load(what: str, path: str | None, load: Callable[[Any], _T], value: Any) -> _T:

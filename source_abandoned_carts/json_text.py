@@ -1,6 +1,7 @@
 """Read JSON as the APIs send it into values that every JSON writer can write."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -17,16 +18,30 @@ def parse(content: bytes) -> Any:
     """Return the value of a JSON text. Raises ValueError; TooDeepError from 1,024 levels on.
 
     Unpaired surrogates become U+FFFD, and integers beyond 64 bits become floating-point numbers.
+    Numbers beyond the range of floating point become texts.
     """
     try:
         return _loads(content)
     except orjson.JSONDecodeError:
         # Unlike orjson, json accepts unpaired surrogates, and it joins the pairs.
         try:
-            text = json.dumps(json.loads(content), ensure_ascii=False)
+            value = json.loads(content, parse_float=_float, parse_int=_int, parse_constant=_refuse)
+            text = json.dumps(value, ensure_ascii=False)
         except RecursionError:
             raise TooDeepError from None
         return _loads(_SURROGATE.sub("\ufffd", text))
+
+
+def _float(text: str) -> float | str:
+    return number if math.isfinite(number := float(text)) else text
+
+
+def _int(text: str) -> int | str:
+    return int(text) if len(text) < 300 else text
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _loads(content: bytes | str) -> Any:

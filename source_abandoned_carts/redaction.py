@@ -6,6 +6,7 @@ import re
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 _MAX_LENGTH = 300  # characters
+_MAX_SEARCHED = 1_000_000  # characters
 _EMAIL = re.compile(r'(?:"[^"]*"|\S*)(?:@|%40)\S*')
 
 
@@ -26,12 +27,18 @@ def encodings(*secrets: str) -> list[str]:
 def error_summary(text: str, secret: str) -> str:
     """Return a service's error text as one printable line without e-mail addresses.
 
-    It has at most 300 characters. It is empty if the text contains the credential.
+    It has at most 300 characters. It is empty if the text contains the credential, or if it is too
+    long to be searched in a short time.
     """
+    if len(text) > _MAX_SEARCHED:
+        return ""
     variants = (text, unquote(text), unquote_plus(text))
     if any(encoding in variant for variant in variants for encoding in encodings(secret)):
         return ""
     # Masking is slow, so cut the text first. Masking also shortens it, so keep more than needed.
-    text = "".join(one if one.isprintable() else " " for one in text[: 10 * _MAX_LENGTH])
+    start = text[: 10 * _MAX_LENGTH]
+    if len(text) > len(start):
+        start = start.rpartition(" ")[0] or start  # not a part of an address
+    text = "".join(one if one.isprintable() else " " for one in start)
     text = _EMAIL.sub("***", " ".join(text.split()))
     return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"

@@ -18,7 +18,7 @@ from airbyte_cdk.models import (
 )
 from airbyte_cdk.sources import Source
 from airbyte_cdk.sources.connector_state_manager import ConnectorStateManager
-from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import engine
@@ -80,7 +80,9 @@ class SourceAbandonedCarts(Source):
             else:
                 check.result()  # raises an unexpected error
         if problems:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=" ".join(problems))
+            # Each service removes its own credential. One could still quote the other's.
+            message = filter_secrets(" ".join(problems))
+            return AirbyteConnectionStatus(status=Status.FAILED, message=message)
         message = f"The connection to {' and '.join(checks)} works."
         return AirbyteConnectionStatus(status=Status.SUCCEEDED, message=message)
 

@@ -42,7 +42,7 @@ def finished(cursor, **changes):
 
 def unfinished(**changes):
     scan = {"scan_token": "1", "scan_began": "2024-05-01T00:00:00Z", **changes}
-    return finished("2024-02-01T00:00:00Z", **scan)
+    return {**finished("2024-02-01T00:00:00Z"), **scan}
 
 
 class TestCursor:
@@ -75,6 +75,15 @@ class TestCursor:
         dates, states = read(PagesOfDates([None]), state)
         assert (dates, states == [state]) == ([] if is_future else [None], is_future)
         assert ("is in the future" in caplog.text) == is_future
+
+    def test_unfinished_first_scan_of_a_future_start_date_resumes(self):
+        future = "2999-01-01T00:00:00Z"
+        api, config = PagesOfDates([], [None]), make_config(start_date=future)
+        state = unfinished(modificationDate=future, start=future)
+        records = [
+            page for page in AbandonedCarts(api, config).read(state) if isinstance(page, list)
+        ]
+        assert records == [[{"modificationDate": None}]]
 
 
 class TestBeginningWithoutDateHeaders:

@@ -20,8 +20,9 @@ HOUR = 3_600
 class FakeRetargeting:
     """Returns the number of days from the start to a window as its count."""
 
-    def __init__(self, ahead=0, bad_day=1_000):
+    def __init__(self, ahead=0, bad_day=1_000, first_has_date=True):
         self.ahead = ahead  # seconds of the service's clock; None: no Date header
+        self.first_has_date = first_has_date
         self.bad_day = bad_day
         self.windows = []
 
@@ -32,7 +33,10 @@ class FakeRetargeting:
         if day == self.bad_day:
             raise ApiError("No.", FailureType.system_error)
         now = int(time.time()) + (self.ahead or 0)
-        return Counts(day, 0, Clock(now - 1, now + 1, self.ahead is not None, 0))
+        has_date = self.ahead is not None and (self.first_has_date or len(self.windows) > 1)
+        if not has_date:
+            now = int(time.time())
+        return Counts(day, 0, Clock(now - 1, now + 1, has_date, 0))
 
 
 @pytest.fixture
@@ -66,6 +70,13 @@ def test_running_window_ends_at_the_service_time(read, ahead, end):
         days[-1],
         finished(end + 60),
     ]
+
+
+@pytest.mark.parametrize(("ahead", "end"), [(0, NOW), (-HOUR, NOW - HOUR)])
+def test_running_window_ends_at_the_service_time_of_a_later_response(read, ahead, end):
+    api = FakeRetargeting(ahead, first_has_date=False)
+    assert list(read(api, {})) == [0, 7, 14, finished(end)]
+    assert api.windows[-1].last == end
 
 
 @pytest.mark.parametrize(

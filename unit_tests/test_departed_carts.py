@@ -159,12 +159,13 @@ class TestFailure:
         self.snipcart.failures = {}
         assert [record["token"] for record in sync(self.snipcart, state)[0]] == ["b"]
 
-    def test_of_many_carts_keeps_no_other_from_its_turn(self):
-        failures = dict.fromkeys("abcdef", FailureType.system_error)
+    @pytest.mark.parametrize("kind", [FailureType.system_error, FailureType.config_error])
+    def test_of_many_carts_keeps_no_other_from_its_turn(self, kind):
+        failures = dict.fromkeys("abcdef", kind)
         assert self.sync_with_failures(failures)[0] == "g"
 
-    @pytest.mark.parametrize("kind", [FailureType.transient_error, FailureType.config_error])
-    def test_of_the_service_ends_the_sync_after_three_requests(self, kind):
+    def test_of_the_service_ends_the_sync_after_three_requests(self):
+        kind = FailureType.transient_error
         failures = {"a": FailureType.system_error, **dict.fromkeys("cdef", kind)}
         departures, failure_type, state = self.sync_with_failures(failures)
         assert (departures, failure_type) == ("b", kind)
@@ -193,6 +194,12 @@ class TestKnownCarts:
         snipcart = FakeSnipcart({str(number): LISTED for number in range(9)})
         snipcart.dates = {"1": 1, "8": 2, "5": 3, "4": 0}
         assert known(sync(snipcart, None)[1]) == ["5", "8", "1"]
+
+    def test_of_short_tokens_take_no_place_of_longer_ones(self, monkeypatch):
+        monkeypatch.setattr(departed_carts, "_MAX_STATE", 140)
+        snipcart = FakeSnipcart(dict.fromkeys(["x" * 60, "y" * 60, "z"], LISTED))
+        snipcart.dates = {"x" * 60: 3, "y" * 60: 2, "z": 1}
+        assert known(sync(snipcart, None)[1]) == ["x" * 60]
 
     def test_count_once_if_they_are_listed_twice(self, monkeypatch):
         monkeypatch.setattr(departed_carts, "_MAX_KNOWN", 3)

@@ -128,3 +128,13 @@ def test_other_json_is_no_state(error_of, value, reason):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(AirbyteTracedException, match=r"none\.json cannot be read: No such file"):
         files.read_config(str(tmp_path / "none.json"))
+
+
+def test_refuses_constants_that_are_not_json(error_of):
+    message = error_of(files.read_config, '{\n"sesame": NaN}')
+    assert message == "not JSON (line 2, column 11). NaN is not JSON. Write a number."
+
+
+@pytest.mark.parametrize("content", ["0", "false", '""'])
+def test_refuses_values_that_are_no_states(error_of, content):
+    assert "It must be a list of states." in error_of(files.read_state, content)

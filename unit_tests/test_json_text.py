@@ -21,3 +21,8 @@ def test_parses_values_that_every_json_writer_accepts(text, value):
 def test_rejects_invalid_json(text):
     with pytest.raises((ValueError, RecursionError)):
         parse(text)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400, "9" * 5_000])
+def test_numbers_beyond_floating_point_become_texts(number):
+    assert parse(f'[{number}, "\\ud83d"]'.encode()) == [number, "\ufffd"]

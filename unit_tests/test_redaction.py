@@ -44,3 +44,12 @@ def test_hides_text_with_a_credential_in_any_encoding(key, encode):
 )
 def test_shows_one_short_printable_line_without_addresses(text, shown):
     assert error_summary(text, "key") == shown
+
+
+def test_shows_no_part_of_an_address_at_the_end_of_a_long_text():
+    text = "x" * 2_985 + "@a.b ann.lovelace@shop.example"
+    assert error_summary(text, "key") == "***"
+
+
+def test_shows_nothing_of_a_text_that_is_too_long_to_search():
+    assert error_summary("x " * 600_000, "key") == ""

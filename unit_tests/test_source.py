@@ -53,3 +53,14 @@ def test_logs_hide_all_encodings_of_a_key():
     SourceAbandonedCarts().discover(LOGGER, {**SETTINGS, "snipcart_api_key": "k/e y"})
     line = "k/e y, k%2Fe%20y, k%2Fe+y, ay9lIHk6, rest-key-1"
     assert filter_secrets(line) == "****, ****, ****, ****, ****"
+
+
+def test_check_hides_a_key_that_the_other_service_quotes(requests_mock):
+    """A service can learn the other key if a user enters both in the wrong fields."""
+    body = {"message": "rest-key-1 is not known", "error": "sk-9 is not known"}
+    requests_mock.get("https://app.snipcart.com/api/carts/abandoned", status_code=400, json=body)
+    url = "https://api.retargeting.app/v1/partners-api/shopping-carts"
+    requests_mock.get(url, status_code=400, json=body)
+    result = SourceAbandonedCarts().check(LOGGER, {**SETTINGS, "snipcart_api_key": "sk-9"})
+    assert "sk-9" not in result.message
+    assert "rest-key-1" not in result.message
