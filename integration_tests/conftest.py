@@ -19,12 +19,14 @@ from .syncs import Sync
 
 
 def pytest_configure() -> None:
-    """Refuse to test an installed package that is not the checkout's."""
+    """Refuse to test another package than the checkout's, and do not ignore Ctrl-C."""
     installed = package_files(Path(sysconfig.get_path("purelib")))
     differing = {path for path, _ in installed ^ package_files(ROOT)}
     if installed and differing:
         names = ", ".join(sorted(differing))
         raise pytest.UsageError(f"{names} changed after the installation: make .venv/installed")
+    # If the tests are a job in the background, they ignore Ctrl-C, and so would what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -61,7 +63,6 @@ def connector(tmp_path: Path, sandbox: Sandbox) -> Runner:
 @pytest.fixture
 def executable(tmp_path: Path, sandbox: Sandbox) -> Runner:
     """The real executable, to test start-up, signals, closed pipes and exit codes."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     return Runner(tmp_path, sandbox)
 
 

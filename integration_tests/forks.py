@@ -71,7 +71,6 @@ def _run(output: Connection, arguments: list[str], environment: dict[str, str]) 
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [str(EXECUTABLE), *arguments]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     gc.freeze()  # or collections would copy the memory that all runs share
     _shorten_sleep()
     run.run()
