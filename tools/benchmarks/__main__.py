@@ -92,7 +92,7 @@ def measure_waiting(folder: Path) -> list[Row]:
                 base, other = pool.map(
                     lambda command: run(command, url, _CART_COUNT).wall, commands
                 )
-            label = f"{_CART_COUNT:,} carts, 150 ms per response, against pages of {size}"
+            label = f"{_CART_COUNT:,} carts, 150 ms, pages of {size}"
             rows.append(Row(label, _BARE, [base, ours, other], "s", goal))
     with serving(_CARTS_OF_BOTH, _DELAY) as url:
         lines = _CARTS_OF_BOTH + _WINDOWS
@@ -208,7 +208,7 @@ def write_results(rows: list[Row], steps: dict[str, float]) -> str:
 - **low-code**: Airbyte's low-code engine with manifest.yaml. Both read what the connector reads.
 - **ratio**: the connector's figure divided by the baseline's.
 - The server (server.py) prepares its carts of 3.5 KB and honours `limit` up to {CAP}.
-- **{_CART_COUNT:,} carts, 150 ms per response**: the connector adapts its page size, as it does by
+- **{_CART_COUNT:,} carts, 150 ms**: the connector adapts its page size, as it does by
   default. The others use pages of {CAP}, which somebody must have found out, or the API's default
   of {_API_DEFAULT}.
 - **both streams**: {_CARTS_OF_BOTH:,} carts, 50 per page, and {_WINDOWS} windows.
