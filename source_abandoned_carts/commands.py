@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from airbyte_cdk.logger import is_platform_debug_log_enabled
 from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from . import files
@@ -31,7 +32,8 @@ def run(arguments: argparse.Namespace) -> bool:
         if not isinstance(error, AirbyteTracedException):
             error = unexpected_error("The command", error)
         if arguments.command == "check":
-            status = AirbyteConnectionStatus(status=Status.FAILED, message=str(error))
+            message = filter_secrets(str(error))
+            status = AirbyteConnectionStatus(status=Status.FAILED, message=message)
             write_message(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
         write_message(error.as_sanitized_airbyte_message())
         return False
