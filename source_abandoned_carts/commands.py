@@ -32,8 +32,8 @@ def run(arguments: argparse.Namespace) -> bool:
         if not isinstance(error, AirbyteTracedException):
             error = unexpected_error("The command", error)
         if arguments.command == "check":
-            message = filter_secrets(str(error))
-            status = AirbyteConnectionStatus(status=Status.FAILED, message=message)
+            text = filter_secrets(str(error))
+            status = AirbyteConnectionStatus(status=Status.FAILED, message=text)
             write_message(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
         write_message(error.as_sanitized_airbyte_message())
         return False
