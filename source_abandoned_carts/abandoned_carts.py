@@ -78,47 +78,35 @@ class AbandonedCarts:
         if is_full and state.full_scan_cursor:
             since = state.full_scan_cursor
         threshold = max(sort_key(since), sort_key(self._start))
-        scan = _Scan(first.clock, state.scan_began, state.scan_newest)
-        carts_read = 0
-        unsaved_carts = unsaved_pages = without_token = 0
+        scan = _Scan(first.clock, state.scan_began, state.scan_newest, threshold)
+        carts_read = unsaved_carts = unsaved_pages = 0
         for pages_read, page in enumerate(chain([first], others), start=1):
             carts_read += len(page.carts)
-            self.progress = f"{pages_read:,} pages and {carts_read:,} carts read"
-            emitted, dates = [], []
-            for cart in page.carts:
-                modified = cart.get(self.cursor_field)
-                date = sort_key(modified) if modified else None
-                if date:
-                    dates.append(date)
-                if date is None or date >= threshold:
-                    emitted.append(cart)
-                    if not cart.get(self.primary_key):
-                        without_token += 1
-            yield emitted
-            scan.add(dates, page.clock)
-            reached = {"scan_began": scan.began, "scan_newest": scan.newest}
-            state = replace(state, **reached, scan_token=page.next_token or "")
             unsaved_carts += len(page.carts)
             unsaved_pages += 1
+            self.progress = f"{pages_read:,} pages and {carts_read:,} carts read"
+            yield scan.select(page)
+            reached = {"scan_began": scan.began, "scan_newest": scan.newest}
+            state = replace(state, **reached, scan_token=page.next_token or "")
             is_due = unsaved_carts > _CARTS_BETWEEN_STATES or unsaved_pages == _PAGES_BETWEEN_STATES
             # A narrow scan is short, and a full refresh starts over: neither is resumed.
             if is_due and page.next_token and is_full and saved is not None:
                 yield self._write(state)
                 unsaved_carts = unsaved_pages = 0
-        self._warn(scan, without_token)
+        self._warn(scan)
         yield self._write(self._finished(state, scan, page.clock, is_full))
 
-    def _warn(self, scan: "_Scan", without_token: int) -> None:
+    def _warn(self, scan: "_Scan") -> None:
         if not scan.is_service:
             logger.warning(
                 "Snipcart's responses have no Date header. The clock of this machine decides which "
                 "carts the next sync emits again, so keep it correct."
             )
-        if without_token:
+        if scan.without_token:
             logger.warning(
-                f"{without_token:,} of the emitted carts have no token, which is the primary key. "
-                "A destination that deduplicates keeps only one of them. Others add them again at "
-                "each sync that emits them."
+                f"{scan.without_token:,} of the emitted carts have no token, which is the primary "
+                "key. A destination that deduplicates keeps only one of them. Others add them "
+                "again at each sync that emits them."
             )
 
     def _begin(self, state: State) -> tuple[State, str | None, Page, Iterator[Page]]:
@@ -199,7 +187,9 @@ class AbandonedCarts:
 
 
 class _Scan:
-    """When a scan began, and the newest modification date up to then.
+    """Which carts a scan emits, when it began, and the newest modification date up to then.
+
+    It emits the carts that were modified at `threshold`, a sort key, or later, or have no date.
 
     The first response with a Date header tells by the service's clock when the scan began. Until
     then the local clock is used, and all dates are kept to find the newest one again.
@@ -207,18 +197,36 @@ class _Scan:
     `began` and `newest` are those of the scan that this one resumes, or empty for a new scan.
     """
 
-    def __init__(self, first: Clock, began: str, newest: str) -> None:
+    def __init__(self, first: Clock, began: str, newest: str, threshold: str) -> None:
+        self._threshold = threshold
         self._first = first
         self._resumed = began
         self._undecided: list[str] = []
         self.newest = newest
+        self.without_token = 0  # emitted carts
         self._set_clock(first)
 
     @property
     def is_service(self) -> bool:
         return self._clock.is_service
 
-    def add(self, dates: list[str], clock: Clock) -> None:
+    def select(self, page: Page) -> Iterator[dict[str, Any]]:
+        """Take all carts out of a page, and yield those that are to be emitted."""
+        dates = []
+        page.carts.reverse()
+        while page.carts:
+            cart = page.carts.pop()
+            modified = cart.get(AbandonedCarts.cursor_field)
+            date = sort_key(modified) if modified else None
+            if date:
+                dates.append(date)
+            if date is None or date >= self._threshold:
+                if not cart.get(AbandonedCarts.primary_key):
+                    self.without_token += 1
+                yield cart
+        self._add(dates, page.clock)
+
+    def _add(self, dates: list[str], clock: Clock) -> None:
         """Add the dates of a page, as sort keys, and the clock of its response."""
         if not self.is_service:
             self._undecided += dates

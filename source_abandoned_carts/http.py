@@ -163,7 +163,7 @@ class Client(Service):
         now = time.time() if date is None else date
         sent_at = max(0, now - duration)
         clock = Clock(int(sent_at), int(now) + 1, date is not None, started)
-        return parse(self, response.status_code, response.headers, bytes(body)), clock
+        return parse(self, response.status_code, response.headers, body), clock
 
 
 class Session(requests.Session):

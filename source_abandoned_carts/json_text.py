@@ -14,7 +14,7 @@ class TooDeepError(ValueError):
     """A JSON text is nested too deeply to be parsed."""
 
 
-def parse(content: bytes) -> Any:
+def parse(content: bytes | bytearray) -> Any:
     """Return the value of a JSON text. Raises ValueError; TooDeepError from 1,024 levels on.
 
     Unpaired surrogates become U+FFFD, and integers beyond 64 bits become floating-point numbers.
@@ -44,7 +44,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _loads(content: bytes | str) -> Any:
+def _loads(content: bytes | bytearray | str) -> Any:
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:

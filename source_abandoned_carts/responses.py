@@ -35,7 +35,9 @@ class Service:
         return status
 
 
-def parse(service: Service, status: int, headers: Mapping[str, str], body: bytes) -> Any:
+def parse(
+    service: Service, status: int, headers: Mapping[str, str], body: bytes | bytearray
+) -> Any:
     """Return the response's JSON. Raise ApiError if it is not JSON or reports an error."""
     try:
         content = json_text.parse(body)

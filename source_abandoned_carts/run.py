@@ -19,7 +19,7 @@ def run() -> None:
         sys.exit("source-abandoned-carts: standard output is closed.")
     # Modules and JSON are many objects without cycles. With Python's default of 700, the search for
     # cycles among them would take a quarter of the CPU time of a sync.
-    gc.set_threshold(20_000)
+    gc.set_threshold(100_000)
     with contextlib.suppress(ImportError):
         import attributes_doc  # noqa: PLC0415
 

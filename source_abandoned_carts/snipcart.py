@@ -97,12 +97,12 @@ class Snipcart(Client):
                 may_grow = False
                 step -= 1
                 continue
+            is_full = len(page.carts) >= limits[step]  # whoever reads the page may empty it
             yield page
             token = page.next_token
             if token is None:
                 return
             seen.add(token)
-            is_full = len(page.carts) >= limits[step]
             if may_grow and is_full and step + 1 < len(limits):
                 step += 1
 

@@ -148,6 +148,24 @@ def test_reads_at_most_one_page_ahead_of_a_slow_destination():
     assert written == 100
 
 
+def test_reads_a_page_to_its_end_before_the_next_item():
+    read = []
+
+    def page(number):
+        for n in range(3):
+            yield {"n": n}
+        read.append(number)
+
+    def items():
+        for number in range(100):
+            yield page(number)
+            yield {"pages": len(read)}  # a state that the page before determines
+
+    messages, _ = run(a=items())
+    states = [message["state"]["stream"] for message in messages if message["type"] == "STATE"]
+    assert [state["stream_state"]["pages"] for state in states] == [*range(1, 101)]
+
+
 def test_logs_the_progress_each_minute(monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(engine, "_SECONDS_BETWEEN_REPORTS", 0.05)

@@ -39,7 +39,8 @@ _PICTURE = PROJECT / "tools" / "benchmarks" / "results.png"
 _CART_COUNT = 20_000
 _FEW, _MANY = 5_000, 100_000  # carts in the measurement of memory
 _CARTS_OF_BOTH, _WINDOWS = 6_000, 365  # in the measurement of both streams
-_ROUNDS = 5
+_ROUNDS = 9  # of CPU and start-up, which vary most
+_ROUNDS_OF_BOTH = 3
 _API_DEFAULT = 20  # carts per page
 _DELAY = 0.15  # seconds per response in the measurement of waiting
 _BARE, _CONNECTOR = "bare loop", "connector"
@@ -96,7 +97,9 @@ def measure_waiting(folder: Path) -> list[Row]:
             rows.append(Row(label, _BARE, [base, ours, other], "s", goal))
     with serving(_CARTS_OF_BOTH, _DELAY) as url:
         lines = _CARTS_OF_BOTH + _WINDOWS
-        both = _read_in_turns("wall", folder, url, 50, rounds=1, lines=lines, windows=_WINDOWS)
+        both = _read_in_turns(
+            "wall", folder, url, 50, rounds=_ROUNDS_OF_BOTH, lines=lines, windows=_WINDOWS
+        )
     rows.append(Row("both streams, 150 ms per response", f"parallel {_BARE}", both, "s", 1.05))
     return rows
 
@@ -179,7 +182,7 @@ def _run_in_turns(
     found: list[list[float]] = [[] for _ in commands]
     for number in range(rounds):
         for figures, command in zip(found, commands, strict=True):
-            if command is not commands[-1] or number % 4 == 0:
+            if command is not commands[-1] or number % 3 == 0:
                 figures.append(getattr(run(command, url, lines), metric))
     return [median(figures) for figures in found]
 
@@ -216,7 +219,8 @@ def write_results(rows: list[Row], steps: dict[str, float]) -> str:
 - The operating system counts CPU time (user and system) and peak memory of the program's process.
   The CPU time of a sync without carts is subtracted.
 - The programs take turns and write into a pipe. The figures of CPU and start-up are the median
-  of {_ROUNDS} runs, or of 2 for low-code. The others are of one run.
+  of {_ROUNDS} runs, those of both streams of {_ROUNDS_OF_BOTH}. Low-code, which is slow, ran a
+  third as often. The others are of one run.
 
 ## Where the time goes
 
