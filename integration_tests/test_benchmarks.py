@@ -68,8 +68,9 @@ def _epoch(date):
 
 @pytest.mark.slow
 def test_bench_measures_and_writes_its_page(tmp_path, monkeypatch, capsys):
-    sizes = {"_CART_COUNT": 100, "_FEW": 50, "_MANY": 100, "_CARTS_OF_BOTH": 100, "_WINDOWS": 60}
-    for name, number in {**sizes, "_ROUNDS": 1, "_DELAY": 0.01}.items():
+    carts = dict.fromkeys(("_CART_COUNT", "_CPU_COUNT", "_FEW", "_MANY", "_CARTS_OF_BOTH"), 100)
+    rounds = {"_ROUNDS": 1, "_ROUNDS_OF_BOTH": 1}
+    for name, number in {**carts, **rounds, "_WINDOWS": 60, "_DELAY": 0.01}.items():
         monkeypatch.setattr(bench, name, number)
     # Low-code is slow, and another test runs it. This takes its place.
     lines = [sys.executable, "-c", r"print('\n' * 200)"]

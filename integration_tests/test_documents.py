@@ -9,14 +9,43 @@ import textwrap
 from collections import Counter
 
 import pytest
+import yaml
 
+from .databases import PostgreSQL
 from .forks import EXECUTABLE
-from .harness import CARTS, ROOT
+from .harness import CARTS, ROOT, STATS
 from .syncs import counts
 from .test_queries import carts_by_week
 
 README = (ROOT / "README.md").read_text()
 SYNC = (ROOT / "docs/sync.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+COMMANDS_RUN_BY_CI = {
+    "make test", "make lint", "make image",
+    "make test-slow", "make clients", "make test-bigquery", "make chaos",
+}  # fmt: skip
+COMMANDS_RUN_HERE = {
+    "make": "make test",
+    ".venv/bin/python -m pytest unit_tests/test_config.py -k requires_at_least_one_key": "1 passed",
+    ".venv/bin/python -m tools.sandbox --help": "--fault",
+}
+"""Commands of CONTRIBUTING.md, and what they print."""
+COMMANDS_NOT_RUN = {
+    ".venv/bin/python -m pytest unit_tests": "`make test` runs these tests",
+    "make format": "it would change the files that are tested",
+    "make bench": "it takes ten minutes; test_benchmarks.py runs it with few carts",
+    "make chaos SEED=17": "it takes a minute; test_chaos.py runs a short seed",
+    "make probe": "it needs an account; test_probe.py runs it with the sandbox",
+    "make sandbox": "it runs until it is stopped; test_sandbox.py runs it",
+    "HYPOTHESIS_PROFILE=campaign .venv/bin/python -m pytest unit_tests/test_properties.py": (
+        "it takes hours; `make test` runs these tests with fewer examples"
+    ),
+    ".venv/bin/airbyte-cdk connector test ./": (
+        "it needs Docker and a network; test_standard.py runs it without an image"
+    ),
+}
 
 OWN_FILES = {"secrets", "data", "demo", ".git"}
 """What a developer's checkout may have, and a new one has not."""
@@ -100,6 +129,35 @@ def test_readme_has_these_blocks():
     assert check == ["docker", "check"]
 
 
+def test_contributing_has_these_commands():
+    """Each command in a table of CONTRIBUTING.md needs a test, or a reason why it has none."""
+    cells = re.findall(r"^\| [^|]+ \| (`[^|]+`) \|$", CONTRIBUTING, re.MULTILINE)
+    commands = {command for cell in cells for command in re.findall(r"`([^`]+)`", cell)}
+    assert commands == COMMANDS_RUN_BY_CI | COMMANDS_RUN_HERE.keys() | COMMANDS_NOT_RUN.keys()
+
+
+def test_ci_runs_commands_that_take_long():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    each_change = next(step["run"] for step in jobs["test"]["steps"] if "run" in step)
+    targets = each_change.split()[1:] + jobs["weekly"]["strategy"]["matrix"]["target"]
+    assert {f"make {target}" for target in targets} >= COMMANDS_RUN_BY_CI
+
+
+@pytest.mark.parametrize("command", COMMANDS_RUN_HERE)
+def test_contributing_command_runs(checkout, command):
+    assert COMMANDS_RUN_HERE[command] in checkout(command)
+
+
+def test_makefile_has_all_named_targets():
+    named = set()
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("tools/*/*.md")):
+        named |= set(re.findall(r"(?:`|^)make ([a-z-]+)", path.read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
+    assert named <= targets
+    printed = set(re.findall(r'echo "make ([a-z-]+) ', MAKEFILE))
+    assert printed == targets - {"help"}
+
+
 def test_demo_runs(checkout):
     demo, _ = blocks(README)[0].splitlines()
     assert counts(checkout(demo))[CARTS].rows == 305  # the last summary counts
@@ -121,6 +179,37 @@ def test_readme_runs_the_image(checkout):
     build, check = blocks(README)[2:]
     checkout(build)
     assert '"status":"SUCCEEDED"' in checkout(check)
+
+
+class TestCommandsOfMakeSync:
+    """The first block of docs/sync.md. `TO=bigquery` is run by `make test-bigquery`."""
+
+    PLAIN, PICTURE, TO_POSTGRESQL, TO_BIGQUERY, WITH_ALL = blocks(SYNC)[0].splitlines()
+
+    def test_plain_and_with_a_picture(self, checkout, tmp_path):
+        assert counts(checkout(self.PLAIN))[CARTS].rows == 120
+        output = checkout(self.PICTURE)
+        assert "Carts by week of their last change" in output
+        picture = tmp_path / "source-abandoned-carts/data/carts.png"
+        assert picture.read_bytes().startswith(b"\x89PNG")
+
+    def test_to_postgresql(self, checkout, server):
+        database = PostgreSQL(server)
+        url = "postgresql://user@host/database"
+        assert url in self.TO_POSTGRESQL
+        output = checkout(self.TO_POSTGRESQL.replace(url, f"'{database.url}'"))
+        assert counts(output)[CARTS].rows == 120
+        assert database.rows(f"SELECT count(*) FROM {CARTS}") == [{"count": 120}]
+
+    def test_with_all_options(self, checkout, sandbox, tmp_path):
+        folder = tmp_path / "source-abandoned-carts"
+        config = {"start_date": "2026-01-01", "retargeting_rest_key": sandbox.retargeting_key}
+        (folder / "secrets/other.json").write_text(json.dumps(config))
+        assert counts(checkout(self.WITH_ALL)).keys() == {STATS}
+        assert (folder / "data/other.duckdb").exists()
+
+    def test_to_bigquery(self):
+        assert self.TO_BIGQUERY.split("#")[0].strip() == "make sync TO=bigquery"
 
 
 def test_writes_a_table_into_a_csv_file(checkout, sandbox, tmp_path):

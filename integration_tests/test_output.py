@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,19 @@ def test_ends_at_once_if_nobody_reads(run, command):
     os.close(reader)
     with open(pipe, "w") as unread:
         assert_reports(run(command, stdout=unread), lines=1)
+
+
+def test_waits_for_the_reader_of_a_non_blocking_pipe(run):
+    """A pipe is non-blocking if another program that writes to it, such as Node.js, made it so."""
+    reader, pipe = os.pipe()
+    os.set_blocking(pipe, False)
+    with ThreadPoolExecutor() as pool, open(reader, "rb") as output:
+        with open(pipe, "wb") as unread:
+            running = pool.submit(run, "read", stdout=unread)
+            time.sleep(2)  # longer than it takes to fill the pipe
+        lines = output.readlines()
+        assert running.result().returncode == 0
+    assert [json.loads(line)["type"] for line in lines].count("RECORD") > 120
 
 
 LOCALES = [

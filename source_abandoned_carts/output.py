@@ -6,6 +6,7 @@ It writes bytes to the file descriptor, so neither the locale nor a buffer affec
 import contextlib
 import logging
 import os
+import select
 import sys
 import threading
 
@@ -33,9 +34,18 @@ def write(lines: bytes) -> None:
     with _lock:
         try:
             while rest:
-                rest = rest[os.write(_STANDARD_OUTPUT, rest) :]
+                rest = rest[_write_some(rest) :]
         except OSError as error:
             _end_without_output(error)
+
+
+def _write_some(lines: memoryview) -> int:
+    """Return the number of bytes that were written."""
+    try:
+        return os.write(_STANDARD_OUTPUT, lines)
+    except BlockingIOError:  # another program that shares it made it non-blocking
+        select.select([], [_STANDARD_OUTPUT], [])
+        return 0
 
 
 def _end_without_output(error: OSError) -> None:

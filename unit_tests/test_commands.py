@@ -3,8 +3,10 @@ import sys
 
 import pytest
 from airbyte_cdk.entrypoint import AirbyteEntrypoint
+from airbyte_cdk.utils.airbyte_secrets_utils import update_secrets
 
 from source_abandoned_carts import SourceAbandonedCarts, commands
+from source_abandoned_carts.errors import config_error
 
 from .helpers import SETTINGS
 
@@ -22,6 +24,19 @@ def run(monkeypatch, capfd, tmp_path):
         return [message for message in messages if message["type"] != "LOG"]
 
     return run
+
+
+def test_status_and_trace_of_an_expected_error_hold_no_key(run, monkeypatch):
+    key = SETTINGS["snipcart_api_key"]
+
+    def refused(*_):
+        update_secrets([key])
+        raise config_error(f"The service did not accept {key}.")
+
+    monkeypatch.setattr(SourceAbandonedCarts, "check", refused)
+    status, trace = run("check", json.dumps(SETTINGS))
+    assert status["connectionStatus"]["message"] == "The service did not accept ****."
+    assert trace["trace"]["error"]["message"] == "The service did not accept ****."
 
 
 @pytest.mark.parametrize("command", ["check", "discover"])
