@@ -13,10 +13,10 @@ from integration_tests.harness import ROOT, instant
 from tools.sandbox import Sandbox
 
 KEYS = {"abandoned_carts": "token", "cart_stats": "date_from", "departed_carts": "token"}
-Rows = dict[str, dict[str, Any]]
+RowsByKey = dict[str, dict[str, Any]]
 
 
-class Client:
+class OtherClient:
     environment: str
     """The folder of its virtual environment in .venv-clients."""
 
@@ -49,7 +49,7 @@ class Client:
     def sync(self) -> None:
         raise NotImplementedError
 
-    def rows(self, stream: str) -> Rows:
+    def rows(self, stream: str) -> RowsByKey:
         """Return the rows by key. Of rows with the same key, the last one counts."""
         raise NotImplementedError
 
@@ -58,7 +58,7 @@ class Client:
         return record
 
 
-class PyAirbyte(Client):
+class PyAirbyte(OtherClient):
     """PyAirbyte with its DuckDB cache."""
 
     environment = "pyairbyte"
@@ -73,7 +73,7 @@ class PyAirbyte(Client):
         assert result.returncode == 0, result.stderr
         self.output = result.stdout
 
-    def rows(self, stream: str) -> Rows:
+    def rows(self, stream: str) -> RowsByKey:
         rows = {}
         for row in self._database.rows(f"SELECT * FROM {stream}"):
             rows[str(row[KEYS[stream]])] = {
@@ -96,7 +96,7 @@ class PyAirbyte(Client):
         return row
 
 
-class Singer(Client):
+class Singer(OtherClient):
     """A tap on Singer's SDK. Its output is what a target receives."""
 
     environment = "singer"
@@ -117,12 +117,12 @@ class Singer(Client):
         *_, state = (message["value"] for message in messages if message["type"] == "STATE")
         (self.folder / "state.json").write_text(json.dumps(state))
 
-    def rows(self, stream: str) -> Rows:
+    def rows(self, stream: str) -> RowsByKey:
         records = [line["record"] for line in self._records if line["stream"] == stream]
         return {record[KEYS[stream]]: record for record in records}
 
 
-class AirbyteServerless(Client):
+class AirbyteServerless(OtherClient):
     """airbyte-serverless with its destination `print`."""
 
     environment = "airbyte-serverless"
@@ -151,6 +151,6 @@ class AirbyteServerless(Client):
             elif line.startswith('{"_airbyte_raw_id"'):
                 self._printed.append((table, json.loads(json.loads(line)["_airbyte_data"])))
 
-    def rows(self, stream: str) -> Rows:
+    def rows(self, stream: str) -> RowsByKey:
         records = [record for table, record in self._printed if table == stream]
         return {record[KEYS[stream]]: record for record in records}

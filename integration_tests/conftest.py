@@ -13,7 +13,7 @@ import pytest
 
 from tools.sandbox import Sandbox
 
-from .databases import Database, DuckDB, PostgreSQL, postgresql_server
+from .databases import AnyDatabase, DuckDB, PostgreSQL, postgresql_server
 from .harness import ROOT, Runner, package_files
 from .syncs import Sync
 
@@ -88,7 +88,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.fixture(params=["duckdb", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> AnyDatabase:
     if request.param == "duckdb":
         return DuckDB(tmp_path)
     return PostgreSQL(request.getfixturevalue("server"))

@@ -68,7 +68,7 @@ class PostgreSQL:
                 return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
 
-Database = DuckDB | PostgreSQL
+AnyDatabase = DuckDB | PostgreSQL
 
 
 @contextlib.contextmanager

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from sync.columns import OTHERS, column_name
 from tools.sandbox import Fault, Sandbox
 
-from .databases import PASSWORD, Database
+from .databases import PASSWORD, AnyDatabase
 from .harness import ROOT, STATS, Runner, instant
 
 
-class Counts(NamedTuple):
+class SummaryLine(NamedTuple):
     """A stream's line in a printed summary."""
 
     read: int
@@ -117,16 +117,16 @@ def make_unusual(sandbox: Sandbox) -> None:
     sandbox.carts[-1].document["total"] = 77.5
 
 
-def counts(text: str) -> dict[str, Counts]:
+def counts(text: str) -> dict[str, SummaryLine]:
     """Return the lines of a printed summary by stream."""
     found = re.findall(r"^(\w+)((?: +[\d,]+){4}) *$", text, re.MULTILINE)
     return {
-        name: Counts(*(int(each.replace(",", "")) for each in numbers.split()))
+        name: SummaryLine(*(int(each.replace(",", "")) for each in numbers.split()))
         for name, numbers in found
     }
 
 
-def assert_equal(database: Database, sync: Sync, *streams: str) -> None:
+def assert_equal(database: AnyDatabase, sync: Sync, *streams: str) -> None:
     """Check that the tables contain each record that the connector emits, with all its fields.
 
     Of records with the same key, the last one counts. The tables keep carts that left the list.
@@ -160,7 +160,7 @@ def _expected(record: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in found.items() if value is not None}
 
 
-def _found(database: Database, table: str, fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _found(database: AnyDatabase, table: str, fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for row in database.rows(f"SELECT * FROM {table}"):
         found = {field: row[column_name(field)] for field in fields} | (row[OTHERS] or {})
         yield {field: value for field, value in found.items() if value is not None}

@@ -12,7 +12,7 @@ import yaml
 
 from .errors import SyncError
 
-_EXAMPLE = '{"start_date": "2024-01-01", "snipcart_api_key": "YOUR SECRET KEY"}'
+_EXAMPLE_SETTINGS = '{"start_date": "2024-01-01", "snipcart_api_key": "YOUR SECRET KEY"}'
 
 
 def fingerprints(config: Path) -> list[str]:
@@ -25,19 +25,19 @@ def fingerprints(config: Path) -> list[str]:
     except FileNotFoundError:
         raise SyncError(
             f"There is no settings file {config.absolute()}. Write your settings into it, for "
-            f"example {_EXAMPLE}, or name another file with CONFIG=PATH."
+            f"example {_EXAMPLE_SETTINGS}, or name another file with CONFIG=PATH."
         ) from None
     try:
         settings = json.loads(content.decode("utf-8-sig"))
     except json.JSONDecodeError as error:
         raise SyncError(
             f"{config.absolute()} is not valid JSON: see line {error.lineno}, column "
-            f"{error.colno}. Correct it. It looks like this: {_EXAMPLE}."
+            f"{error.colno}. Correct it. It looks like this: {_EXAMPLE_SETTINGS}."
         ) from None
     except ValueError:
         raise SyncError(f"{config.absolute()} is not encoded in UTF-8. Save it as UTF-8.") from None
     if not isinstance(settings, dict):
-        raise SyncError(f"{config.absolute()} must contain an object, such as {_EXAMPLE}.")
+        raise SyncError(f"{config.absolute()} must contain an object, such as {_EXAMPLE_SETTINGS}.")
     parsed = json.dumps(_parsed(settings), sort_keys=True)
     return [hashlib.sha256(each).hexdigest()[:12] for each in (parsed.encode(), content)]
 

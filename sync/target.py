@@ -10,7 +10,7 @@ from .errors import SyncError
 
 DEFAULT = "duckdb:///data/abandoned_carts.duckdb"
 
-_EXAMPLE = "postgresql://USER@HOST/DATABASE"
+_EXAMPLE_URL = "postgresql://USER@HOST/DATABASE"
 _HOST = r"(?:\[[0-9a-f:.]+\]|[^@/?#:,\[\]\s]*)(?::\d*)?"
 _POSTGRESQL = re.compile(
     r"postgres(?:ql)?://"
@@ -52,7 +52,7 @@ def parse(to: str) -> Target:
     if re.fullmatch(r"[A-Za-z]\w*", text):
         meant = _closest(text)
         if meant in ("duckdb", "postgresql"):
-            raise _suggestion(DEFAULT if meant == "duckdb" else _EXAMPLE)
+            raise _suggestion(DEFAULT if meant == "duckdb" else _EXAMPLE_URL)
         return Target(text.lower())
     raise _suggestion(_guess(text))
 
@@ -71,11 +71,11 @@ def _guess(text: str) -> str | None:  # noqa: PLR0911 one for each form
     if meant == "postgresql":
         slashes = rest.startswith("/")
         # In "postgres:a:b@host", "postgres" may be the user, and "a" the beginning of the password.
-        return _guess_postgresql(rest.lstrip("/")) if slashes or "sql" in scheme else _EXAMPLE
+        return _guess_postgresql(rest.lstrip("/")) if slashes or "sql" in scheme else _EXAMPLE_URL
     if meant:
         return meant
     if re.search(r"\b(host|dbname)\s*=", text):
-        return _EXAMPLE
+        return _EXAMPLE_URL
     if "@" in text and "://" not in text:
         return _guess_postgresql(text.lstrip("/"))
     if ":" not in text and re.search(r"[/\\]|\.(duckdb|db|ddb)$", text):
@@ -92,7 +92,7 @@ def _guess_postgresql(text: str) -> str:
         re.fullmatch(pattern, part, re.ASCII)
         for pattern, part in ((r"[\w.-]+", user), (r"[\w.-]+(:\d+)?/[\w.-]+", place))
     )
-    return f"postgresql://{user}@{place}" if certain else _EXAMPLE
+    return f"postgresql://{user}@{place}" if certain else _EXAMPLE_URL
 
 
 def _closest(scheme: str) -> str | None:
@@ -103,7 +103,7 @@ def _closest(scheme: str) -> str | None:
 def _suggestion(guess: str | None) -> SyncError:
     if guess is None:
         return SyncError(
-            f"TO must be duckdb:///PATH, {_EXAMPLE}, or the name of a dlt destination, such as "
+            f"TO must be duckdb:///PATH, {_EXAMPLE_URL}, or the name of a dlt destination, such as "
             "bigquery."
         )
     message = f"TO is not valid. Write TO={guess}"

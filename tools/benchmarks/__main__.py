@@ -23,7 +23,7 @@ from tools.processes import PROJECT
 from .programs import (
     BOTH,
     CAP,
-    CARTS,
+    ONE_STREAM,
     PYTHON,
     bare,
     connector,
@@ -86,9 +86,11 @@ def measure_waiting(folder: Path) -> list[Row]:
     """Measure the time of syncs from a service with slow responses."""
     rows = []
     with serving(_CART_COUNT, _DELAY) as url:
-        ours = run(connector("read", *settings_files(folder, url, CARTS)), url, _CART_COUNT).wall
+        ours = run(
+            connector("read", *settings_files(folder, url, ONE_STREAM)), url, _CART_COUNT
+        ).wall
         for size, goal in ((CAP, 1.25), (_API_DEFAULT, 0.25)):
-            settings = settings_files(folder, url, CARTS, page_size=size)
+            settings = settings_files(folder, url, ONE_STREAM, page_size=size)
             commands = (bare(size), low_code("read", *settings))
             with ThreadPoolExecutor() as pool:  # almost all of their time is waiting
                 base, other = pool.map(
@@ -123,7 +125,7 @@ def measure_memory(folder: Path) -> list[Row]:
 
     def peak(program: Callable[..., list[str]], carts: int, slowly: bool = False) -> float:
         with serving(carts) as url:
-            command = program("read", *settings_files(folder, url, CARTS, page_size=CAP))
+            command = program("read", *settings_files(folder, url, ONE_STREAM, page_size=CAP))
             return run(command, url, carts, slowly=slowly).memory
 
     few, many, other = peak(connector, _FEW), peak(connector, _MANY), peak(low_code, _MANY)
@@ -152,7 +154,7 @@ def measure_steps() -> dict[str, float]:
             "requests and responses": get,
             "JSON into carts": lambda: orjson.loads(body),
             "dates": lambda: [*map(normalize_dates, carts)],
-            "carts into messages": lambda: RecordLines.of(*CARTS, carts),
+            "carts into messages": lambda: RecordLines.of(*ONE_STREAM, carts),
         }
         return {
             name: timeit(step, timer=process_time, number=200) / 200 / 50 * 1e6
@@ -170,7 +172,7 @@ def _read_in_turns(
     lines: int = 0,
     windows: int = 0,
 ) -> list[float]:
-    streams = BOTH if windows else CARTS
+    streams = BOTH if windows else ONE_STREAM
     settings = settings_files(folder, url, streams, windows or 60, size)
     commands = [bare(size, windows), connector("read", *settings), low_code("read", *settings)]
     return _run_in_turns(metric, commands, url, rounds, lines)

@@ -11,8 +11,8 @@ from tools.processes import CONNECTOR, PROJECT, Command, Usage, catalog, write_f
 
 PYTHON = sys.executable
 
-CARTS = ("abandoned_carts",)
-BOTH = (*CARTS, "cart_stats")
+ONE_STREAM = ("abandoned_carts",)
+BOTH = (*ONE_STREAM, "cart_stats")
 CAP = 500  # carts per page that the server returns, and the most that the connector requests
 
 # A destination that takes 1,000 records per second.

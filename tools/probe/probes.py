@@ -32,7 +32,7 @@ _TRY_AGAIN = "Nothing. Run make probe again on another day."
 _NOT_READABLE = "not readable"
 _AGE = 40 * DAY  # of the first second requested, because counts of the last days may still change
 
-Cart = dict[str, Any]
+Document = dict[str, Any]
 
 
 class SnipcartProbe:
@@ -44,8 +44,8 @@ class SnipcartProbe:
         self._config = config
         self.meter = Meter(urls)
         self._limit: int | None = None  # the last one that Snipcart accepted
-        self._carts: list[Cart] = []
-        self._raw_carts: list[Cart] = []  # with the dates as received
+        self._carts: list[Document] = []
+        self._raw_carts: list[Document] = []  # with the dates as received
 
     def questions(self) -> Iterator[Question]:
         """Yield the questions. The first one reads the carts that the others examine."""
@@ -245,7 +245,7 @@ def _page(client: Snipcart, token: str) -> Page | str:
         return f"HTTP {error.status}"
 
 
-def _is_conclusive(cart: Cart, time_range: str, now: int) -> bool:
+def _is_conclusive(cart: Document, time_range: str, now: int) -> bool:
     """Return whether a cart was certainly created before a time range and modified within it."""
     if not all(cart.get(name) for name in _DATES):
         return False
@@ -256,7 +256,7 @@ def _is_conclusive(cart: Cart, time_range: str, now: int) -> bool:
     return created > 1.15 * covered + offset and modified < covered - offset
 
 
-def _totals(carts: list[Cart]) -> list[float]:
+def _totals(carts: list[Document]) -> list[float]:
     totals = [cart.get("total") for cart in carts]
     return sorted(total for total in totals if isinstance(total, (int, float)))
 

@@ -29,7 +29,7 @@ _TIME_RANGES = {
     "LessThanAWeek": timedelta(weeks=1),
     "LessThanAMonth": timedelta(days=30),
 }
-_FILTERS = ("timeRange", "minimalValue", "email", "productId", "campaignId")
+_FILTER_PARAMETERS = ("timeRange", "minimalValue", "email", "productId", "campaignId")
 _NEVER = datetime.min.replace(tzinfo=timezone.utc)
 
 
@@ -269,7 +269,7 @@ class Sandbox:
             return self.refused_limit_status, {"message": "The limit is too large."}
         size = min(limit, self.largest_page or limit)
         found = self._listed()
-        filters = {name: text for name, text in query.items() if name in _FILTERS}
+        filters = {name: text for name, text in query.items() if name in _FILTER_PARAMETERS}
         if set(filters) - {"timeRange"} or query.get("timeRange", "Anytime") != "Anytime":
             found = [cart for cart in found if self._matches(cart, query, minimal)]
         more = offset + size < len(found)
