@@ -1,20 +1,11 @@
 """All errors that reach the user: what happened, why, and what to do next."""
 
 import traceback
-from importlib.metadata import metadata
 
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-
-def _issues_url() -> str:
-    """Return where problems are reported, from project_urls in setup.py."""
-    urls = metadata("source-abandoned-carts").get_all("Project-URL", [])
-    labels = dict(str(url).split(", ", 1) for url in urls)
-    return labels["Issues"]
-
-
-REPORT = f"Report this at {_issues_url()}, with the log."
+from .issues import REPORT
 
 
 class ApiError(AirbyteTracedException):

@@ -15,7 +15,8 @@ from typing import Any
 from airbyte_cdk.models import FailureType
 
 from . import json_text
-from .errors import REPORT, ApiError
+from .errors import ApiError
+from .issues import REPORT
 from .redaction import error_summary
 
 

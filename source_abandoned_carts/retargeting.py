@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from airbyte_cdk.models import FailureType
 
 from .config import Config
-from .errors import REPORT, ApiError
+from .errors import ApiError
 from .http import Client, Clock, RetryPolicy, Session
+from .issues import REPORT
 from .responses import error_texts
 from .timestamps import from_epoch
 from .windows import DAY, Window

@@ -12,8 +12,9 @@ from airbyte_cdk.models import FailureType
 from requests.auth import HTTPBasicAuth
 
 from .config import Config
-from .errors import REPORT, ApiError
+from .errors import ApiError
 from .http import Client, Clock, RetryPolicy, Session
+from .issues import REPORT
 from .timestamps import is_converted, to_rfc3339
 from .windows import DAY
 

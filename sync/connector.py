@@ -10,6 +10,8 @@ from pathlib import Path
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Any
 
+from source_abandoned_carts.issues import REPORT
+
 from . import stop
 from .errors import SyncError
 
@@ -18,7 +20,7 @@ _COMMAND = Path(sys.executable).parent / "source-abandoned-carts"
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")  # in JSON; PostgreSQL cannot store it
 _GARBLED = (
     "The connector wrote a line that is not a message, so the sync stopped reading. Run make "
-    "clean, and sync again. If that does not help, report this."
+    f"clean, and sync again. If that does not help: {REPORT}"
 )
 
 Messages = Iterable[tuple[dict[str, Any], int]]

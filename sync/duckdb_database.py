@@ -8,6 +8,8 @@ from pathlib import Path
 import dlt
 import duckdb
 
+from source_abandoned_carts.issues import REPORT
+
 from .errors import SyncError, find, full_disk
 from .load import Database
 
@@ -75,5 +77,5 @@ def _describe(error: duckdb.Error, path: Path) -> str:  # noqa: PLR0911 one for 
             return "DuckDB has too little memory. Close other programs, and run the sync again."
     return (
         f"DuckDB refused a statement ({type(error).__name__}). If you changed the tables in "
-        f"{path}, undo the change, or drop the changed table. Otherwise, report this message."
+        f"{path}, undo the change, or drop the changed table. Otherwise: {REPORT}"
     )

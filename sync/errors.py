@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from source_abandoned_carts.issues import REPORT
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -42,7 +44,7 @@ def describe(error: BaseException) -> str:
     place = f" in {Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else ""
     return (
         f"The sync failed with {type(cause).__name__}{place} while it {action}. Run it again: it "
-        "resumes from the last saved state. If it fails again, report this message."
+        f"resumes from the last saved state. If it fails again: {REPORT}"
     )
 
 

@@ -13,6 +13,8 @@ import dlt
 import psycopg2
 from psycopg2.extensions import parse_dsn, quote_ident
 
+from source_abandoned_carts.issues import REPORT
+
 from .errors import SyncError, find, full_disk
 from .load import Database
 from .target import Target, reject
@@ -23,8 +25,7 @@ _READ_ONLY = (
     "set default_transaction_read_only to off for the database and the user."
 )
 _CHANGED = (
-    "If you changed the tables, undo the change, or drop the changed table. Otherwise, report "
-    "this message."
+    f"If you changed the tables, undo the change, or drop the changed table. Otherwise: {REPORT}"
 )
 
 _REFUSED = {  # what the server or the library says when it refuses a connection, and the sentence

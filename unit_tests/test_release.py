@@ -10,6 +10,7 @@ import yaml
 from source_abandoned_carts.abandoned_carts import AbandonedCarts
 from source_abandoned_carts.cart_stats import CartStats
 from source_abandoned_carts.departed_carts import DepartedCarts
+from source_abandoned_carts.issues import REPORT
 from source_abandoned_carts.retargeting import Retargeting
 from source_abandoned_carts.snipcart import Snipcart
 
@@ -111,6 +112,14 @@ def test_figures_in_the_readme_were_measured(measured):
         (number, unit), (exact_number, exact_unit) = shown.split(), exact.split()
         digits = len(number.partition(".")[2])
         assert (number, unit) == (f"{float(exact_number):.{digits}f}", exact_unit)
+
+
+def test_only_one_module_asks_users_to_report():
+    """It gives the address. The others use its sentence."""
+    paths = [*ROOT.glob("source_abandoned_carts/*.py"), *ROOT.glob("sync/*.py")]
+    asking = [path.name for path in paths if re.search(r"[Rr]eport (this|it)\b", path.read_text())]
+    assert asking == ["issues.py"]
+    assert re.search(r" at https://\S+/issues, ", REPORT)
 
 
 def test_image_installs_the_tested_versions():

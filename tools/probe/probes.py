@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 from airbyte_cdk.models import FailureType
 
 from source_abandoned_carts.config import Config
-from source_abandoned_carts.errors import REPORT, ApiError
+from source_abandoned_carts.errors import ApiError
+from source_abandoned_carts.issues import REPORT
 from source_abandoned_carts.retargeting import Retargeting
 from source_abandoned_carts.snipcart import ANYTIME, TIME_RANGES, Page, Snipcart
 from source_abandoned_carts.timestamps import to_epoch, to_rfc3339
