@@ -77,6 +77,7 @@ class AbandonedCarts:
         since = state.cursor
         if is_full and state.full_scan_cursor:
             since = state.full_scan_cursor
+        logger.info(f"{self.name} {_described(state, time_range)}.")
         threshold = max(sort_key(since), sort_key(self._start))
         scan = _Scan(first.clock, state.scan_began, state.scan_newest, threshold)
         carts_read = unsaved_carts = unsaved_pages = 0
@@ -85,7 +86,7 @@ class AbandonedCarts:
             unsaved_carts += len(page.carts)
             unsaved_pages += 1
             self.progress = f"{pages_read:,} pages and {carts_read:,} carts read"
-            yield scan.select(page)
+            yield scan.take(page)  # when this resumes, the engine has taken all carts
             reached = {"scan_began": scan.began, "scan_newest": scan.newest}
             state = replace(state, **reached, scan_token=page.next_token or "")
             is_due = unsaved_carts > _CARTS_BETWEEN_STATES or unsaved_pages == _PAGES_BETWEEN_STATES
@@ -186,6 +187,17 @@ class AbandonedCarts:
         return replace(state, cursor="") if token and state.cursor == self._start else state
 
 
+def _described(state: State, time_range: str | None) -> str:
+    """Describe a scan that begins, for the log. `state` is the one that it begins with."""
+    if state.scan_began:
+        return f"resumes the scan of the whole list that began at {state.scan_began}"
+    return (
+        f"reads the time range {time_range}, a narrow scan"
+        if time_range
+        else "reads the whole list"
+    )
+
+
 class _Scan:
     """Which carts a scan emits, when it began, and the newest modification date up to then.
 
@@ -210,7 +222,7 @@ class _Scan:
     def is_service(self) -> bool:
         return self._clock.is_service
 
-    def select(self, page: Page) -> Iterator[dict[str, Any]]:
+    def take(self, page: Page) -> Iterator[dict[str, Any]]:
         """Take all carts out of a page, and yield those that are to be emitted."""
         dates = []
         page.carts.reverse()

@@ -17,8 +17,9 @@ from .windows import DAY, Window, windows
 logger = logging.getLogger("airbyte.cart_stats")
 
 _WINDOWS_AT_ONCE = 8  # requests in parallel
-# Requested before they are emitted, because the destination may be slow: 16 at most, since one more
-# is being written, one waits in the engine's queue, and one waits for a place in it.
+# Windows that are requested before they are emitted. With the one that is being written, the one in
+# the engine's queue and the one that waits for a place there, at most 16 are ahead of a slow
+# destination.
 _WINDOWS_AHEAD = 13
 _WINDOWS_BETWEEN_STATES = 8
 
@@ -52,6 +53,8 @@ class CartStats:
         # Send one request in any case: the response carries the service's time.
         first = next(windows(self._start, self._window_days, now, since), Window(now - DAY, now))
         first_counts = self.api.counts(first)
+        # By the service's clock, because its counts are dated by it. If both agree, `now` stays, so
+        # that the first window needs no second request.
         if not first_counts.clock.sent_at <= now <= first_counts.clock.received_at:
             now = first_counts.clock.received_at - 1
         pending = list(windows(self._start, self._window_days, now, since))

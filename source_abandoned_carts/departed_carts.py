@@ -71,7 +71,7 @@ class DepartedCarts:
             status = cart.get("status") if cart else None
             yield [{"token": token, **times, "status": status, "cart": cart}]
         never_requested = _without(turns.later, requested)
-        requested = [*_without(turns.later, never_requested), *turns.done]
+        requested = [*_without(turns.later, never_requested), *turns.in_progress]
         by_priority = {token: missing[token] for token in never_requested}
         by_priority |= dict.fromkeys(listed, began)
         latest_first = sorted(requested, key=missing.__getitem__, reverse=True)
@@ -119,15 +119,15 @@ class DepartedCarts:
 class _Turns:
     """Requests missing carts in order, up to the limit per sync.
 
-    Afterwards, `later` has the tokens that were not requested, and `done` those of the carts that
-    are still in progress. A cart whose request failed is one of them, so that the next sync
+    Afterwards, `later` has the tokens that were not requested, and `in_progress` those of the carts
+    that are still in progress. A cart whose request failed is one of them, so that the next sync
     requests all others first. `failure` is the error to end the stream with.
     """
 
     def __init__(self, api: Snipcart, tokens: list[str]) -> None:
         self._api = api
         self.later = deque(tokens)
-        self.done: list[str] = []
+        self.in_progress: list[str] = []
         self.failure: ApiError | None = None
 
     def departures(self) -> Iterator[tuple[str, dict[str, Any] | None]]:
@@ -138,7 +138,7 @@ class _Turns:
             try:
                 cart = self._api.cart(token)
             except ApiError as error:
-                self.done.append(token)
+                self.in_progress.append(token)
                 self.failure = self.failure or error
                 if error.failure_type != FailureType.transient_error:
                     failures_in_a_row = 0  # the service responds, but not with this cart
@@ -152,7 +152,7 @@ class _Turns:
                 if cart is None or not _is_in_progress(cart):
                     yield token, cart
                 else:
-                    self.done.append(token)
+                    self.in_progress.append(token)
         if self.later:
             logger.info(f"Later syncs request {len(self.later):,} more carts that are missing.")
 

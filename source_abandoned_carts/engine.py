@@ -30,6 +30,7 @@ from airbyte_cdk.utils.stream_status_utils import as_airbyte_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .errors import config_error, system_error, unexpected_error
+from .issues import REPORT
 
 _SECONDS_BETWEEN_REPORTS = 60
 
@@ -49,7 +50,7 @@ class Stream(Protocol):
     """What the current read has done, such as "3 pages and 150 carts read". It is logged."""
 
     def read(self, saved: Mapping[str, Any] | None) -> Items:
-        """Read the stream once.
+        """Read the stream once. What is yielded is used up before this resumes: see Items.
 
         `saved` is the last state, {} on the first sync, or None for a full refresh. Raises
         AirbyteTracedException if the stream cannot be read to its end.
@@ -66,20 +67,28 @@ class RecordLines:
     @classmethod
     def of(cls, stream: str, page: Iterable[dict[str, Any]]) -> "RecordLines":
         """Return the messages of a page. Raises AirbyteTracedException if a record is too deep."""
+        texts = [_json(stream, data) for data in page]
+        if not texts:
+            return cls(0, b"")
         # The CDK's models would cost as much as parsing the page, and leave out nulls.
         before = b'{"type":"RECORD","record":{"stream":%b,"data":' % orjson.dumps(stream)
         after = b',"emitted_at":%d}}\n' % (time.time_ns() // 1_000_000)  # Unix milliseconds
-        try:
-            texts = [orjson.dumps(data) for data in page]
-        except orjson.JSONEncodeError:
-            text = f"{stream} stopped because a record has more than 250 levels of nested values."
-            raise system_error(text) from None
-        return cls(len(texts), before + (after + before).join(texts) + after if texts else b"")
+        return cls(len(texts), before + (after + before).join(texts) + after)
 
     def messages(self) -> Iterator[AirbyteMessage]:
         """Yield the messages as objects, for programs that embed the source."""
         for line in self.lines.splitlines():
             yield AirbyteMessageSerializer.load(orjson.loads(line))
+
+
+def _json(stream: str, data: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(data)
+    except orjson.JSONEncodeError:
+        raise system_error(
+            f"{stream} stopped because a record has more than 250 levels of nested values. Every "
+            f"sync stops there, until the service no longer returns that record. {REPORT}"
+        ) from None
 
 
 def run(
@@ -133,7 +142,8 @@ def run(
             )
     if errors:
         failures = "\n".join(f"{name}: {error}" for name, error in errors.items())
-        # The errors of the streams have their own types. This one only ends the command.
+        # The errors of the streams have their own types. This one only ends the command, with the
+        # type that the CDK uses for it.
         raise config_error(
             f"During the sync, the following streams did not sync successfully: {failures}"
         )

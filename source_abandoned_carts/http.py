@@ -88,7 +88,7 @@ class Client(Service):
         Retries transient errors with backoff, or only HTTP 429 if `only_rate_limits` is set.
         """
         sent = attempts = 0
-        answered: int | None = None  # requests of any thread, when this one last got HTTP 429
+        answered_at_429: int | None = None  # self._throttle.answered at this request's last 429
         while True:
             while seconds := self._throttle.delay(throttle.now()):
                 time.sleep(seconds)
@@ -104,16 +104,19 @@ class Client(Service):
                 if not is_transient or (only_rate_limits and not is_limited):
                     raise
                 # While the service answers other requests, this one may wait as long as it takes.
-                is_in_turn = is_limited and answered not in (None, self._throttle.answered)
-                if not is_in_turn:
+                others_succeed = is_limited and answered_at_429 not in (
+                    None,
+                    self._throttle.answered,
+                )
+                if not others_succeed:
                     attempts += 1
                 if attempts == self._policy.attempts:
                     error.message = f"{error.message} {attempts} attempts failed. Try again later."
                     raise
-                seconds = self._wait(error, 1 if is_in_turn else attempts)
+                seconds = self._wait(error, 1 if others_succeed else attempts)
                 logger.warning(f"{error.message} Retrying in {seconds:.1f} seconds.")
                 if is_limited:
-                    answered = self._throttle.answered
+                    answered_at_429 = self._throttle.answered
                     self._throttle.pause(sent_at, throttle.now(), seconds)
                 else:
                     time.sleep(seconds)

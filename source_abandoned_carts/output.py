@@ -63,6 +63,11 @@ class LogHandler(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception:  # the arguments do not fit the text: a mistake of whoever logs
+            self.handleError(record)
+            return
         level = AirbyteLogFormatter.level_mapping.get(record.levelno, Level.INFO)
-        log = AirbyteLogMessage(level=level, message=filter_secrets(self.format(record)))
+        log = AirbyteLogMessage(level=level, message=filter_secrets(text))
         write_message(AirbyteMessage(type=Type.LOG, log=log))

@@ -133,6 +133,9 @@ class SourceAbandonedCarts(Source):
         streams = {stream.name: stream for stream in _streams(config, RetryPolicy())}
         states = ConnectorStateManager(state)
         reads: list[tuple[engine.Stream, Mapping[str, Any] | None]] = []
+        names = [configured.stream.name for configured in catalog.streams]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise config_error(f"The catalog lists {', '.join(sorted(twice))} more than once.")
         for configured in catalog.streams:
             name = configured.stream.name
             mode = configured.sync_mode

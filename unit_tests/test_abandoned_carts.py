@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 from airbyte_cdk.models import FailureType
 
@@ -218,6 +220,25 @@ class TestCheckpoint:
         assert api.scans == calls
         warning = "cannot resume the last scan of abandoned_carts (no usable response) and starts"
         assert (warning in caplog.text) == bool(failure)
+
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [
+            ({}, "reads the whole list."),
+            (
+                unfinished(),
+                "resumes the scan of the whole list that began at 2024-05-01T00:",
+            ),
+            (
+                finished("2024-05-31T22:00:00Z", full_scan_began="2024-05-31T20:00:00Z"),
+                "reads the time range LessThan4Hours, a narrow scan.",
+            ),
+        ],
+    )
+    def test_log_says_what_is_read(self, caplog, state, said):
+        caplog.set_level(logging.INFO)
+        read(PagesOfDates([], []), state, snipcart_full_scan_hours=24)
+        assert f"abandoned_carts {said}" in caplog.text
 
     def test_wrong_key_fails_without_starting_over(self):
         api = PagesOfDates([START], failures={"1": FailureType.config_error})

@@ -74,14 +74,28 @@ def test_empty_record_does_not_end_the_stream():
         (
             KeyError("ann@shop.example"),
             "system_error",
-            "a stopped because of a defect in the connector",
+            "a stopped because of a defect in the connector (KeyError)",
+        ),
+        (
+            TypeError("ann@shop.example"),
+            "system_error",
+            "a stopped because of a defect in the connector (TypeError)",
         ),
     ],
 )
-def test_failing_stream_leaves_the_others_complete(caplog, error, failure_type, message):
+@pytest.mark.parametrize("within_page", [False, True])
+def test_failing_stream_leaves_the_others_complete(
+    caplog, error, failure_type, message, within_page
+):
+    def failing_page():
+        yield {"n": 1}
+        raise error
+
     def failing():
         yield [{"n": 1}]
         yield {"n": 1}
+        if within_page:
+            yield failing_page()
         raise error
 
     messages, raised = run(a=failing(), b=[[{"n": 2}]] * 100)

@@ -1,5 +1,6 @@
 """How importing the package and running its command change their process."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -50,6 +51,28 @@ def run(code, *arguments, before=None):
 
 def test_importing_the_package_changes_nothing_outside_it():
     assert run(IMPORT).stdout == ""
+
+
+LOGS = """
+import logging
+from source_abandoned_carts import commands, output, run
+
+def log(arguments):
+    logging.getLogger("library").error("%d", "ann@shop.example")
+    logging.getLogger("library").error("The library goes on.")
+    return True
+
+commands.run = log
+run.run()
+"""
+
+
+def test_log_line_that_cannot_be_formatted_is_left_out():
+    result = run(LOGS, "spec")
+    assert [json.loads(line)["log"]["message"] for line in result.stdout.splitlines()] == [
+        "The library goes on."
+    ]
+    assert result.stderr == ""
 
 
 RUN = """

@@ -114,6 +114,13 @@ def test_figures_in_the_readme_were_measured(measured):
         assert (number, unit) == (f"{float(exact_number):.{digits}f}", exact_unit)
 
 
+def test_memory_in_the_docs_was_measured():
+    results = rows((ROOT / "tools/benchmarks/RESULTS.md").read_text())
+    (row,) = (row for row in results if row[0].startswith("memory, 100,000 carts"))
+    measured = max(int(cell.split()[-2]) for cell in row[1:3])
+    assert f"{measured} MB for 5,000 or 100,000 carts" in " ".join(DOCS.split())
+
+
 def test_only_one_module_asks_users_to_report():
     """It gives the address. The others use its sentence."""
     paths = [*ROOT.glob("source_abandoned_carts/*.py"), *ROOT.glob("sync/*.py")]

@@ -28,17 +28,27 @@ def test_check_ends_at_its_deadline(monkeypatch):
     assert result.message == "Snipcart did not respond in 0.1 seconds. Try later."
 
 
+def configured_catalog(*names):
+    sync = {"sync_mode": "incremental", "destination_sync_mode": "append"}
+    streams = [{"name": n, "json_schema": {}, "supported_sync_modes": []} for n in names]
+    return ConfiguredAirbyteCatalogSerializer.load(
+        {"streams": [{"stream": stream, **sync} for stream in streams]}
+    )
+
+
+def test_refuses_a_catalog_with_a_stream_twice():
+    catalog = configured_catalog("cart_stats", CARTS, CARTS)
+    with pytest.raises(AirbyteTracedException, match=f"The catalog lists {CARTS} more than once"):
+        list(SourceAbandonedCarts().read(LOGGER, SETTINGS, catalog))
+
+
 @pytest.mark.parametrize(
     ("name", "advice"), [("cart_stats", "Set retargeting_rest_key"), ("x", "Refresh the schema")]
 )
 def test_stream_that_is_not_turned_on_fails_alone(requests_mock, name, advice):
     url = "https://app.snipcart.com/api/carts/abandoned"
     requests_mock.get(url, json={"items": [{"token": "a"}], "hasMoreResults": False})
-    sync = {"sync_mode": "incremental", "destination_sync_mode": "append"}
-    streams = [{"name": n, "json_schema": {}, "supported_sync_modes": []} for n in (CARTS, name)]
-    catalog = ConfiguredAirbyteCatalogSerializer.load(
-        {"streams": [{"stream": stream, **sync} for stream in streams]}
-    )
+    catalog = configured_catalog(CARTS, name)
     config = {**SETTINGS, "snipcart_api_key": "sk-1", "retargeting_rest_key": None}
     messages = []
     with pytest.raises(AirbyteTracedException):
