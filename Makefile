@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 CONFIG ?= secrets/config.json
+$(foreach name,to config streams picture,$(if $(filter command line,$(origin $(name))),\
+	$(error Write $(name)= in capital letters)))
 # The two warnings come from the CDK, and from its dependency backoff on Python 3.14.
 # Not in pyproject.toml, because `airbyte-cdk connector test` would use them, too.
 PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \

@@ -158,6 +158,11 @@ def test_makefile_has_all_named_targets():
     assert printed == targets - {"help"}
 
 
+def test_make_refuses_an_option_in_small_letters(checkout):
+    """make would ignore it, and write into the default database."""
+    assert "Write to= in capital letters" in checkout("make sync to=duckdb:///x.duckdb", code=2)
+
+
 def test_demo_runs(checkout):
     demo, _ = blocks(README)[0].splitlines()
     assert counts(checkout(demo))[CARTS].rows == 305  # the last summary counts

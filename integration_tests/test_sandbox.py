@@ -260,7 +260,8 @@ def test_printed_lines_sync_a_shop_that_changes(printed, tmp_path):
         ["sh", "-ec", script], cwd=tmp_path, env=environment, text=True, timeout=120
     )
     assert "HTTP 503" in output
-    with duckdb.connect(str(tmp_path / "data/sandbox.duckdb"), read_only=True) as database:
+    path = tmp_path / make[2].removeprefix("duckdb:///")
+    with duckdb.connect(path, read_only=True) as database:
         newest, left = database.execute(
             "SELECT max(modification_date), (SELECT count(*) FROM departed_carts) "
             "FROM abandoned_carts"

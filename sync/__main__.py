@@ -138,7 +138,11 @@ def _sync(
         with during("read the saved states"):
             saved = database.saved_states(tables)
         if any(each["settings"] not in (settings, *earlier) for each in saved):
-            _warn("The settings changed. This sync reads everything again and keeps old rows.")
+            _warn(
+                "The settings changed. This sync reads everything again and keeps old rows. If you "
+                "changed the statistics window or the start date, drop the table cart_stats, and "
+                "sync again: its old rows count the same days in other windows."
+            )
         states = [
             json.loads(each["state"]) for each in saved if each["settings"] in (settings, *earlier)
         ]
@@ -148,7 +152,8 @@ def _sync(
             summaries = database.load(messages, tables, settings)
         _print_summaries(summaries)
         _print(f"The tables are in {database.location}.")
-        _print(f"Finished in {time.monotonic() - began:.1f} seconds")
+        result = "Failed after" if connector.problems else "Finished in"
+        _print(f"{result} {time.monotonic() - began:.1f} seconds")
         if drawing and not connector.problems:
             from .report import report  # noqa: PLC0415 imports matplotlib
 

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -55,8 +55,12 @@ class Picture:
         for week, _, count, _ in rows:
             carts[week] += count
         unit = "number of carts by Monday of the week"
-        if undated := carts.pop("no date", 0):
-            unit += f"; not shown: {_carts(undated)} without a date"
+        undated = carts.pop("no date", 0)
+        drawn = set(map(str, self._last_weeks(carts)))
+        others = sum(count for week, count in carts.items() if week not in drawn)
+        hidden = {"in other weeks": others, "without a date": undated}
+        if texts := [f"{count:,} {where}" for where, count in hidden.items() if count]:
+            unit += f"; not shown: {', '.join(texts)}"
         (axes,) = _panel(self._weeks, "Carts by week of their last change", unit)
         self._draw_by_week(axes, carts)
 
@@ -122,16 +126,21 @@ class Picture:
 
     def _draw_by_week(self, axes: Axes, sizes: Mapping[str, float]) -> None:
         """Draw a bar for each week up to the last one that has a size and is not in the future."""
+        if not (weeks := self._last_weeks(sizes)):
+            return
+        running = [week + timedelta(weeks=1) > self._today for week in weeks]
+        bars = axes.bar(range(len(weeks)), [sizes.get(str(week), 0) for week in weeks], color=_BLUE)
+        _label_periods(axes, bars, [sizes.get(str(week), 0) for week in weeks], running)
+        axes.set_xticks(range(len(weeks)), _periods(weeks, running))
+
+    def _last_weeks(self, sizes: Iterable[str]) -> list[date]:
+        """Return the Mondays of the weeks to draw: the last ones up to the last in `sizes`."""
         known = [week for week in map(date.fromisoformat, sizes) if week <= self._today]
         if not known:
-            return
+            return []
         first = max(min(known), max(known) - timedelta(weeks=_PERIODS - 1))
         number = (max(known) - first).days // 7 + 1
-        weeks = [first + timedelta(weeks=place) for place in range(number)]
-        running = [week + timedelta(weeks=1) > self._today for week in weeks]
-        bars = axes.bar(range(number), [sizes.get(str(week), 0) for week in weeks], color=_BLUE)
-        _label_periods(axes, bars, [sizes.get(str(week), 0) for week in weeks], running)
-        axes.set_xticks(range(number), _periods(weeks, running))
+        return [first + timedelta(weeks=place) for place in range(number)]
 
 
 def drawable(name: str, product_id: str) -> str:

@@ -1,5 +1,7 @@
 """TO: which forms are accepted, what is suggested for others, and that no password is shown."""
 
+from pathlib import Path
+
 import pytest
 
 from sync.errors import SyncError
@@ -12,6 +14,7 @@ from sync.target import Target, parse
         ("duckdb:///data/x.duckdb", Target("duckdb", "data/x.duckdb")),
         ("duckdb:////tmp/x.duckdb", Target("duckdb", "/tmp/x.duckdb")),
         ("DuckDB:///x", Target("duckdb", "x")),
+        ("duckdb:///~/x", Target("duckdb", str(Path("~/x").expanduser()))),
         (" postgresql://u:p@h/d\n", Target("postgresql", "postgresql://u:p@h/d")),
         ("postgres://u:p[#?:!@h:1/d", Target("postgresql", "postgresql://u:p[#?:!@h:1/d")),
         ("postgresql://[::1]:5432/d", Target("postgresql", "postgresql://[::1]:5432/d")),

@@ -70,6 +70,7 @@ def _instructions(sandbox: Sandbox, change_every: float) -> str:
     """Return lines for a shell that sync this sandbox."""
     exports = "\n".join(f"export {name}={url}" for name, url in sandbox.environment.items())
     settings = shlex.quote(json.dumps({**sandbox.config, "snipcart_departed_carts": True}))
+    table_file = f"data/sandbox-{sandbox.url.rpartition(':')[2]}.duckdb"  # each start is a new shop
     changes = f"Every {change_every:g} seconds, a cart appears, changes, is bought or is deleted."
     return f"""\
 # A made-up shop is served on this machine until you press Ctrl-C.
@@ -78,8 +79,8 @@ def _instructions(sandbox: Sandbox, change_every: float) -> str:
 {exports}
 mkdir -p data
 printf '%s' {settings} > data/sandbox.json
-make sync CONFIG=data/sandbox.json TO=duckdb:///data/sandbox.duckdb
-# To sync what has changed since, run the last line again."""
+make sync CONFIG=data/sandbox.json TO=duckdb:///{table_file}
+# To sync what has changed since, run the last line again. Then close that terminal."""
 
 
 def _parse_rate_limit(text: str) -> tuple[int, float]:
