@@ -23,9 +23,15 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 
 COMMANDS_RUN_BY_CI = {
-    "make test", "make lint", "make image",
-    "make test-slow", "make clients", "make test-bigquery", "make chaos",
-}  # fmt: skip
+    "make test",
+    "make lint",
+    "make image",
+    "make test-slow",
+    "make clients",
+    "make test-bigquery",
+    "make chaos",
+    "make newest",
+}
 COMMANDS_RUN_HERE = {
     "make": "make test",
     ".venv/bin/python -m pytest unit_tests/test_config.py -k requires_at_least_one_key": "1 passed",
@@ -36,6 +42,8 @@ COMMANDS_NOT_RUN = {
     ".venv/bin/python -m pytest unit_tests": "`make test` runs these tests",
     "make format": "it would change the files that are tested",
     "make bench": "it takes ten minutes; test_benchmarks.py runs it with few carts",
+    "make load": "it takes ten minutes; test_benchmarks.py runs it with few carts",
+    "make picture": "it would change docs/demo.png; test_picture.py compares what it draws",
     "make chaos SEED=17": "it takes a minute; test_chaos.py runs a short seed",
     "make probe": "it needs an account; test_probe.py runs it with the sandbox",
     "make sandbox": "it runs until it is stopped; test_sandbox.py runs it",

@@ -31,8 +31,7 @@ def image():
         yield name
         return
     name = "source-abandoned-carts:test"
-    argument = f"--build-arg=VERSION={METADATA['dockerImageTag']}"
-    subprocess.run(["docker", "build", "--quiet", argument, "--tag", name, str(ROOT)], check=True)
+    subprocess.run(["docker", "build", "--quiet", "--tag", name, str(ROOT)], check=True)
     yield name
     subprocess.run(["docker", "image", "rm", name], check=True, stdout=subprocess.DEVNULL)
 

@@ -138,6 +138,28 @@ def test_rereads_all_carts_only_after_changed_settings(sync, tmp_path):
     assert states["rows"] == 2
 
 
+def test_changed_settings_keep_the_history_of_departed_carts(sync, sandbox, tmp_path):
+    database = DuckDB(tmp_path)
+    sync.config["snipcart_departed_carts"] = True
+    sync(database.url)
+    sandbox.carts[3].complete(sandbox.now())
+    sync.config["snipcart_page_size"] = 20
+    text = sync(database.url)
+    assert "The settings changed." in text
+    assert counts(text)["departed_carts"] == (1, 1, 0, 1)
+
+
+def test_table_gets_the_new_fields_of_a_later_version(sync, database):
+    sync.module = "integration_tests.earlier_version currency"
+    sync(database.url)
+    sync.module = "sync"
+    sync.sandbox.carts[5].touch(sync.sandbox.now())
+    summary = counts(sync(database.url))[CARTS]
+    assert (summary.new, summary.rows) == (0, 120)
+    (row,) = database.rows(f"SELECT count(*) AS filled FROM {CARTS} WHERE currency IS NOT NULL")
+    assert row["filled"] > 0
+
+
 def test_files_get_the_new_records_of_each_sync(sync, sandbox, tmp_path):
     sync.environment["DESTINATION__FILESYSTEM__BUCKET_URL"] = str(tmp_path / "lake")
     sync("filesystem", "--streams", CARTS)

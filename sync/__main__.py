@@ -112,7 +112,7 @@ def _sync(
     `drawing` has arguments for `report`. If it is empty, nothing is drawn.
     """
     began = time.monotonic()
-    settings, *earlier = fingerprints(config)
+    fingerprints_of = fingerprints(config)
     connector = Connector(config, folder, _warn)
     os.environ.update(  # dlt and matplotlib read these when they are imported
         DLT_DATA_DIR=str(folder),
@@ -130,26 +130,29 @@ def _sync(
         from .load import Table  # noqa: PLC0415
 
         streams = discovered.result()
-    tables = [Table(streams[name]) for name in _choose(chosen, streams, config)]
+    names = _choose(chosen, streams, config)
+    tables = [Table(streams[name], fingerprints_of[name][0]) for name in names]
     chosen_streams = [table.stream for table in tables]
     with connector.reading(chosen_streams) as read_from, open_database(target, folder) as database:
         sources = [f"{each.name} from {_SERVICES[each.name]}" for each in tables]
         _print(f"Reading {', '.join(sources)} into {database.location}")
         with during("read the saved states"):
             saved = database.saved_states(tables)
-        if any(each["settings"] not in (settings, *earlier) for each in saved):
+        states = [
+            json.loads(each["state"])
+            for name, each in saved.items()
+            if each["settings"] in fingerprints_of[name]
+        ]
+        if len(states) < len(saved):
             _warn(
                 "The settings changed. This sync reads everything again and keeps old rows. If you "
                 "changed the statistics window or the start date, drop the table cart_stats, and "
                 "sync again: its old rows count the same days in other windows."
             )
-        states = [
-            json.loads(each["state"]) for each in saved if each["settings"] in (settings, *earlier)
-        ]
         progress: Any = {"console": _err, "transient": True, "disable": not _err.is_terminal}
         messages = track(read_from(states), "Reading", **progress)
         with during("read and wrote the records"):
-            summaries = database.load(messages, tables, settings)
+            summaries = database.load(messages, tables)
         _print_summaries(summaries)
         _print(f"The tables are in {database.location}.")
         result = "Failed after" if connector.problems else "Finished in"

@@ -26,7 +26,7 @@ def during(action: str) -> Iterator[None]:
     """Let `describe` name this action, such as "drew the picture", if the block fails."""
     _actions.append(action)
     yield
-    _actions.pop()
+    _actions.pop()  # not after an error: `describe` reads it later
 
 
 def describe(error: BaseException) -> str:

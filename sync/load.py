@@ -53,10 +53,14 @@ _ARROW: dict[Kind, pa.DataType] = {
 
 
 class Table:
-    """A stream's table: its columns, and the rows and state that are pending (not written yet)."""
+    """A stream's table: its columns, and the rows and state that are pending (not written yet).
 
-    def __init__(self, stream: Mapping[str, Any]) -> None:
+    `fingerprint` identifies the settings that the state depends on.
+    """
+
+    def __init__(self, stream: Mapping[str, Any], fingerprint: str) -> None:
         self.stream = stream
+        self._fingerprint = fingerprint
         self.name: str = stream["name"]
         fields = stream["json_schema"]["properties"]
         self._kinds = {field: kind_of(declared) for field, declared in fields.items()}
@@ -73,6 +77,7 @@ class Table:
         self._rows_without_key: list[dict[str, Any]] = []
         self.state: Mapping[str, Any] | None = None
         self.rows_before = 0
+        self.columns_before: list[str] = []
         self.changed: set[str] = set()
         self._created: set[str] = set()
 
@@ -99,7 +104,7 @@ class Table:
         else:
             self._rows[key] = row
 
-    def resource(self, settings: str) -> dlt.sources.DltResource:
+    def resource(self) -> dlt.sources.DltResource:
         """Return the pending rows and state as a dlt resource, and clear them."""
         rows = [*self._rows.values(), *self._rows_without_key]
         self._rows, self._rows_without_key = {}, []
@@ -107,7 +112,7 @@ class Table:
 
         def read() -> Iterator[pa.Table]:
             if state is not None:
-                saved = {"settings": settings, "state": json.dumps(state)}
+                saved = {"settings": self._fingerprint, "state": json.dumps(state)}
                 dlt.current.resource_state().update(saved)
             table = pa.Table.from_pylist(rows, schema=self._schema)
             rows.clear()
@@ -152,8 +157,8 @@ class Database:
         )
         self._dialect = _DIALECTS.get(self._pipeline.destination.destination_name)
 
-    def saved_states(self, tables: Sequence[Table]) -> list[dict[str, str]]:
-        """Return the last state of each stream that has a table, with the settings of that sync.
+    def saved_states(self, tables: Sequence[Table]) -> dict[str, dict[str, str]]:
+        """Return the last state of each stream that has a table, with the fingerprint of its sync.
 
         Tables and columns that a user dropped are created again. SyncError is raised if another
         program has created one of the tables.
@@ -175,31 +180,38 @@ class Database:
                 f"Another program, or an earlier version, has written {', '.join(foreign)} in "
                 f"{self.location}. Rename or drop these tables, or use another database."
             )
+        created_again: Mapping[str, set[str]] = {}
         if self._pipeline.default_schema_name:
-            self._create_dropped(names, found)
+            created_again = self._create_dropped(names, found)
         elif stored:
             # No sync has ended yet. dlt would trust the record, and not look for the tables.
             with self._client() as client:
                 client.drop_tables()  # no table, but the record
         for table in tables:
             table.rows_before = self._count(table) if found[table.name] else 0
+            # A later version of the connector can have more fields.
+            existing = found[table.name] | created_again.get(table.name, set())
+            table.columns_before = [name for name in table.columns if name in existing]
         states = self._pipeline.state.get("sources", {}).get(_NAME, {}).get("resources", {})
-        return [states[name] for name in names if found[name] and name in states]
+        return {name: states[name] for name in names if found[name] and name in states}
 
     def _client(self) -> Any:
         return self._pipeline.destination_client()
 
-    def _create_dropped(self, names: Sequence[str], found: Mapping[str, set[str]]) -> None:
-        """Create tables and columns again that a user dropped."""
+    def _create_dropped(
+        self, names: Sequence[str], found: Mapping[str, set[str]]
+    ) -> dict[str, set[str]]:
+        """Create tables and columns again that a user dropped. Return the columns by table."""
         schema = self._pipeline.default_schema
-        known = [name for name in names if name in schema.tables]
-        if any(set(schema.get_table_columns(name)) - found[name] for name in known):
+        known = {
+            name: set(schema.get_table_columns(name)) for name in names if name in schema.tables
+        }
+        if any(columns - found[name] for name, columns in known.items()):
             with self._client() as client:
-                client.update_stored_schema(known, force=True)
+                client.update_stored_schema(list(known), force=True)
+        return known
 
-    def load(
-        self, messages: Messages, tables: Sequence[Table], settings: str
-    ) -> dict[str, Summary]:
+    def load(self, messages: Messages, tables: Sequence[Table]) -> dict[str, Summary]:
         """Write the records and states, and return what changed by stream."""
         by_name = {table.name: table for table in tables}
         read = dict.fromkeys(by_name, 0)
@@ -213,9 +225,9 @@ class Database:
                     by_name[name].state = state
             pending += size
             if pending >= _WRITE_EVERY:
-                self._write(tables, settings)
+                self._write(tables)
                 pending = 0
-        self._write(tables, settings)
+        self._write(tables)
         return {name: self._summary(by_name[name], count) for name, count in read.items()}
 
     def _summary(self, table: Table, read: int) -> Summary:
@@ -223,11 +235,11 @@ class Database:
         changed = len(table.changed) if self._dialect else None
         return Summary(read, rows - table.rows_before, changed, rows)
 
-    def _write(self, tables: Sequence[Table], settings: str) -> None:
+    def _write(self, tables: Sequence[Table]) -> None:
         """Write all pending rows and states. No state is written before its records."""
         digests = {table: self._digests(table, table.pending_keys) for table in tables}
         keys = {table: table.pending_keys for table in tables}
-        source = dlt.source(lambda: [table.resource(settings) for table in tables], name=_NAME)
+        source = dlt.source(lambda: [table.resource() for table in tables], name=_NAME)
         # Not `run`, which would read the state and the schema again.
         self._pipeline.extract(source(), loader_file_format=self._file_format)
         self._pipeline.normalize()
@@ -241,7 +253,7 @@ class Database:
         if not (self._dialect and table.rows_before and keys):
             return {}
         with self._pipeline.sql_client() as client:
-            key, *columns = map(client.escape_column_name, [table.key, *table.columns])
+            key, *columns = map(client.escape_column_name, [table.key, *table.columns_before])
             text, digest, condition = (
                 each.format(key=key, columns=", ".join(columns)) for each in self._dialect
             )

@@ -15,10 +15,13 @@ from .errors import SyncError
 _EXAMPLE_SETTINGS = '{"start_date": "2024-01-01", "snipcart_api_key": "YOUR SECRET KEY"}'
 
 
-def fingerprints(config: Path) -> list[str]:
-    """Return short texts that identify the settings, the current form first.
+def fingerprints(config: Path) -> dict[str, list[str]]:
+    """Return short texts that identify the settings of each stream, the current form first.
 
-    The second form changes with each byte of the file. Earlier versions saved it.
+    They hold only values other than the defaults, so that a new setting changes none. The state of
+    departed_carts cannot be had again, and only another account or mode makes it wrong, so its
+    fingerprint is that of the key. Earlier versions saved the other forms: of all values with the
+    defaults, and of each byte of the file.
     """
     try:
         content = config.read_bytes()
@@ -38,16 +41,29 @@ def fingerprints(config: Path) -> list[str]:
         raise SyncError(f"{config.absolute()} is not encoded in UTF-8. Save it as UTF-8.") from None
     if not isinstance(settings, dict):
         raise SyncError(f"{config.absolute()} must contain an object, such as {_EXAMPLE_SETTINGS}.")
-    parsed = json.dumps(_parsed(settings), sort_keys=True)
-    return [hashlib.sha256(each).hexdigest()[:12] for each in (parsed.encode(), content)]
+    values, defaults = _parsed(settings)
+    chosen = {name: value for name, value in values.items() if value != defaults[name]}
+    key = {"snipcart_api_key": values["snipcart_api_key"]}
+    earlier = [_hash(_json(values)), _hash(content)]
+    of_others = [_hash(_json(chosen)), *earlier]
+    of_departed = [_hash(_json(key)), *earlier]
+    return {"abandoned_carts": of_others, "cart_stats": of_others, "departed_carts": of_departed}
 
 
-def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that the connector uses: only known settings, with defaults."""
+def _json(values: Mapping[str, Any]) -> bytes:
+    return json.dumps(values, sort_keys=True).encode()
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _parsed(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the values of all known settings, as the connector uses them, and the defaults."""
     spec = yaml.safe_load(
         resources.files("source_abandoned_carts").joinpath("spec.yaml").read_text("utf-8")
     )
-    values = {}
+    values, defaults = {}, {}
     for name, schema in spec["connectionSpecification"]["properties"].items():
         value = settings.get(name)
         if isinstance(value, str):
@@ -56,5 +72,6 @@ def _parsed(settings: Mapping[str, Any]) -> dict[str, Any]:
             value = re.sub(r"T00:00:00(\.0+)?(Z|\+00:00)$", "", str(value))
         if isinstance(value, float) and value.is_integer():
             value = int(value)
-        values[name] = schema.get("default") if value is None else value
-    return values
+        defaults[name] = schema.get("default")
+        values[name] = defaults[name] if value is None else value
+    return values, defaults

@@ -271,6 +271,11 @@ class TestNarrowScan:
             full = {"full_scan_began": NOW, "full_scan_cursor": cursor} if hours else {}
             assert state == finished(cursor, **full)
 
+    def test_full_scan_without_the_service_time_is_followed_by_another(self):
+        api = PagesOfDates([self.RECENT], sends_date=False)
+        _, (state,) = read(api, {}, snipcart_full_scan_hours=24)
+        assert "full_scan_began" not in state
+
     @pytest.mark.parametrize(
         ("hours", "time_range"),
         [

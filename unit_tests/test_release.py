@@ -94,6 +94,13 @@ def test_docs_and_form_use_the_same_titles():
     assert {"Start date", "Full scan interval"} <= named <= titles
 
 
+def test_each_setting_has_its_place_in_the_form():
+    orders = [schema["order"] for schema in SETTINGS.values()]
+    assert orders == list(range(len(SETTINGS)))
+    groups = {group["id"] for group in SPEC["connectionSpecification"]["groups"]}
+    assert {schema["group"] for schema in SETTINGS.values()} == groups
+
+
 def test_titles_say_which_keys_are_needed():
     titles = {name: schema["title"] for name, schema in SETTINGS.items()}
     assert titles["snipcart_api_key"].endswith("key (this or the Retargeting key)")

@@ -1,5 +1,6 @@
 """Whether the settings changed, and what is said of a settings file that cannot be used."""
 
+import hashlib
 import json
 
 import pytest
@@ -13,6 +14,10 @@ SETTINGS = {"start_date": "2024-01-01", "snipcart_api_key": "key", "snipcart_pag
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "config.json"
+
+
+def current(path, stream="abandoned_carts"):
+    return fingerprints(path)[stream][0]
 
 
 @pytest.mark.parametrize(
@@ -29,9 +34,9 @@ def path(tmp_path):
 )
 def test_settings_written_differently_are_the_same(path, content):
     path.write_text(json.dumps(SETTINGS))
-    before, _ = fingerprints(path)
+    before = current(path)
     path.write_text(content)
-    assert fingerprints(path)[0] == before
+    assert current(path) == before
 
 
 @pytest.mark.parametrize(
@@ -45,9 +50,25 @@ def test_settings_written_differently_are_the_same(path, content):
 )
 def test_a_changed_value_is_a_change(path, change):
     path.write_text(json.dumps(SETTINGS))
-    before, _ = fingerprints(path)
+    before = current(path)
     path.write_text(json.dumps(SETTINGS | change))
-    assert fingerprints(path)[0] != before
+    assert current(path) != before
+
+
+def test_default_of_a_new_setting_is_no_change(path):
+    """This fails if fingerprints hold defaults: then each new setting would change them."""
+    path.write_text(json.dumps(SETTINGS))
+    values = json.dumps(SETTINGS, sort_keys=True).encode()
+    assert current(path) == hashlib.sha256(values).hexdigest()[:12]
+
+
+def test_only_the_key_is_a_change_for_departed_carts(path):
+    path.write_text(json.dumps(SETTINGS))
+    before = current(path, "departed_carts")
+    path.write_text(json.dumps(SETTINGS | {"snipcart_page_size": 20, "snipcart_email": "a@b.c"}))
+    assert current(path, "departed_carts") == before
+    path.write_text(json.dumps(SETTINGS | {"snipcart_api_key": "other"}))
+    assert current(path, "departed_carts") != before
 
 
 @pytest.mark.parametrize(

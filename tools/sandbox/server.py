@@ -100,17 +100,14 @@ class Sandbox:
 
     - `largest_page`: the most carts on a page, whatever the limit in the request;
     - `largest_limit`: a request with a greater limit is rejected;
-    - `refused_limit_status`: the status of that response, such as 400 or 500;
     - `deleted_status`: the status for the token of a deleted cart, such as 404 or 410;
     - `order`: "created" or "modified", with a minus for newest first, or None for no order;
     - `time_range_by`: the date that timeRange filters on, "modified" or "created";
     - `tokens_keep_filters`: whether a continuation token keeps the filters of its first request.
       If not, the filters of each request apply;
     - `unknown_token_status`: the status for an unknown token. 200 returns the first page;
-    - `requires_accept`: whether a request without an Accept header is rejected;
     - `counts_date_to`: whether the second of `date_to` is counted;
-    - `longest_interval`: the most seconds between `date_from` and `date_to`;
-    - `refusal_status`: the HTTP status of Retargeting's error responses.
+    - `longest_interval`: the most seconds between `date_from` and `date_to`.
     """
 
     def __init__(
@@ -131,16 +128,13 @@ class Sandbox:
         self.account_active = True
         self.largest_page: int | None = None
         self.largest_limit: int | None = None
-        self.refused_limit_status = 400
         self.deleted_status = 404
         self.order: str | None = None
         self.time_range_by = "modified"
         self.tokens_keep_filters = False
         self.unknown_token_status = 400
-        self.requires_accept = True
         self.counts_date_to = True
         self.longest_interval = THIRTY_DAYS
-        self.refusal_status = 200
         self.headers: dict[str, str] = {}
         self.rate_limit: tuple[int, float] | None = None
         self.rate_limit_headers: dict[str, str] = {}
@@ -235,7 +229,7 @@ class Sandbox:
         expected = base64.b64encode(f"{self.snipcart_key}:".encode()).decode()
         if headers.get("authorization") != f"Basic {expected}":
             return 401, {"message": "Authorization has been denied for this request."}
-        if self.requires_accept and "application/json" not in headers.get("accept", ""):
+        if "application/json" not in headers.get("accept", ""):
             return 406, {"message": "Only application/json is available."}
         if request.path == SNIPCART:
             return self._page(request.query)
@@ -266,7 +260,7 @@ class Sandbox:
         if limit <= 0 or query.get("timeRange", "Anytime") not in _TIME_RANGES:
             return 400, {"message": "The request is invalid."}
         if limit > (self.largest_limit or limit):
-            return self.refused_limit_status, {"message": "The limit is too large."}
+            return 400, {"message": "The limit is too large."}
         size = min(limit, self.largest_page or limit)
         found = self._listed()
         filters = {name: text for name, text in query.items() if name in _FILTER_PARAMETERS}
@@ -319,7 +313,7 @@ class Sandbox:
 
     def _retargeting(self, query: dict[str, str]) -> tuple[int, Any]:
         def refuse(message: str) -> tuple[int, Any]:
-            return self.refusal_status, {"status": "error", "message": message}
+            return 200, {"status": "error", "message": message}
 
         if query.get("rest_key") != self.retargeting_key:
             return refuse("Incorrect rest key!")
@@ -327,7 +321,7 @@ class Sandbox:
             return refuse("Your account is not active!")
         if "date_to" in query and "date_from" not in query:
             message = "The date from field is required when date to is present."
-            return self.refusal_status, {
+            return 200, {
                 "status": "fail",
                 "data": {"validator": {"date_from": [message]}},
             }
