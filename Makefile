@@ -147,7 +147,8 @@ clean:
 	@$(INSTALL) --no-deps --reinstall-package source-abandoned-carts .
 	@touch $@
 
-# An environment of its own, because the emulator's dependencies are large.
+# An environment of its own, because the emulator's dependencies are large, and it needs an older sqlglot
+# than constraints.txt has.
 .venv-bigquery/needed: setup.py constraints.txt bigquery_tests/requirements.txt
 	@$(PYTHON) -m venv --clear .venv-bigquery
 	@.venv-bigquery/bin/python -m pip --quiet --quiet --disable-pip-version-check install --constraint constraints.txt uv
