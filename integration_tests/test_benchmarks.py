@@ -85,6 +85,7 @@ def test_bench_measures_and_writes_its_page(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_load_reads_and_syncs(monkeypatch, capsys):
     for name, number in {"_CART_COUNT": 60, "_GONE": 10, "_DAYS": 60, "_SYNCS": [(60, 60)]}.items():
         monkeypatch.setattr(load, name, number)

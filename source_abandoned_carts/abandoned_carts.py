@@ -191,11 +191,9 @@ def _described(state: State, time_range: str | None) -> str:
     """Describe a scan that begins, for the log. `state` is the one that it begins with."""
     if state.scan_began:
         return f"resumes the scan of the whole list that began at {state.scan_began}"
-    return (
-        f"reads the time range {time_range}, a narrow scan"
-        if time_range
-        else "reads the whole list"
-    )
+    if time_range:
+        return f"reads the time range {time_range}, a narrow scan"
+    return "reads the whole list"
 
 
 class _Scan:

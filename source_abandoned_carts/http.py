@@ -104,10 +104,8 @@ class Client(Service):
                 if not is_transient or (only_rate_limits and not is_limited):
                     raise
                 # While the service answers other requests, this one may wait as long as it takes.
-                others_succeed = is_limited and answered_at_429 not in (
-                    None,
-                    self._throttle.answered,
-                )
+                answered = self._throttle.answered
+                others_succeed = is_limited and answered_at_429 not in (None, answered)
                 if not others_succeed:
                     attempts += 1
                 if attempts == self._policy.attempts:
@@ -116,7 +114,7 @@ class Client(Service):
                 seconds = self._wait(error, 1 if others_succeed else attempts)
                 logger.warning(f"{error.message} Retrying in {seconds:.1f} seconds.")
                 if is_limited:
-                    answered_at_429 = self._throttle.answered
+                    answered_at_429 = answered
                     self._throttle.pause(sent_at, throttle.now(), seconds)
                 else:
                     time.sleep(seconds)

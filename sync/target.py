@@ -45,7 +45,9 @@ def parse(to: str) -> Target:
     if match := re.fullmatch(r"duckdb:(/*)(.*)", text, re.IGNORECASE):
         slashes, path = match.groups()
         if len(slashes) >= 3 and path:
-            return Target("duckdb", str(Path("/" * (len(slashes) - 3) + path).expanduser()))
+            address = "/" * (len(slashes) - 3) + path
+            is_at_home = address.startswith("~/")
+            return Target("duckdb", str(Path(address).expanduser()) if is_at_home else address)
         raise _suggestion(f"duckdb:///{path}" if path else DEFAULT)
     if _POSTGRESQL.fullmatch(text) and not re.search(r"%(?![0-9a-fA-F]{2})", text):
         return Target("postgresql", re.sub(r"^\w+", "postgresql", text))
