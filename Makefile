@@ -41,7 +41,7 @@ help:
 	@echo "make test-bigquery  run the tests of TO=bigquery against an emulator (650 MB to install)"
 	@echo "make image    build the Docker image and test it against the sandbox"
 	@echo "make chaos    sync while everything fails at random (a few minutes) [RUNS=30] [SEED=17]"
-	@echo "make bench    measure speed and memory for tools/benchmarks/RESULTS.md (ten minutes)"
+	@echo "make bench    measure speed and memory for tools/benchmarks/RESULTS.md (twelve minutes)"
 	@echo "make load     sync 500,000 carts and ten years of days (ten minutes)"
 	@echo "make lint     check style, types and the workflow"
 	@echo "make format   rewrite the code in the project's style"

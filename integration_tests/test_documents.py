@@ -41,7 +41,7 @@ COMMANDS_RUN_HERE = {
 COMMANDS_NOT_RUN = {
     ".venv/bin/python -m pytest unit_tests": "`make test` runs these tests",
     "make format": "it would change the files that are tested",
-    "make bench": "it takes ten minutes; test_benchmarks.py runs it with few carts",
+    "make bench": "it takes twelve minutes; test_benchmarks.py runs it with few carts",
     "make load": "it takes ten minutes; test_benchmarks.py runs it with few carts",
     "make picture": "it would change docs/demo.png; test_picture.py compares what it draws",
     "make chaos SEED=17": "it takes a minute; test_chaos.py runs a short seed",
