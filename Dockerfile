@@ -9,7 +9,7 @@ RUN python -m venv --without-pip /venv \
     && pip --python /venv/bin/python install --no-cache-dir --no-deps --require-hashes --requirement requirements.txt
 
 FROM dependencies AS package
-COPY setup.py pyproject.toml ./
+COPY setup.py pyproject.toml metadata.yaml ./
 COPY source_abandoned_carts source_abandoned_carts
 RUN pip --python /venv/bin/python install --no-cache-dir --no-deps --target /airbyte/integration_code .
 
@@ -19,6 +19,5 @@ COPY --from=package /airbyte/integration_code /airbyte/integration_code
 ENV PATH=/airbyte/integration_code/bin:/venv/bin:$PATH PYTHONPATH=/airbyte/integration_code
 WORKDIR /airbyte/integration_code
 USER airbyte
-LABEL io.airbyte.name=airbyte/source-abandoned-carts io.airbyte.version=0.1.0
 ENV AIRBYTE_ENTRYPOINT=source-abandoned-carts
 ENTRYPOINT ["source-abandoned-carts"]

@@ -13,7 +13,7 @@ PYTEST_OPTIONS := --numprocesses auto --dist worksteal --durations 5 \
 	-W error -W "ignore:This class is experimental:DeprecationWarning" \
 	-W "ignore:'asyncio.iscoroutinefunction' is deprecated:DeprecationWarning"
 # With the folders, because a file can be removed.
-FILES := setup.py $(wildcard source_abandoned_carts source_abandoned_carts/schemas \
+FILES := setup.py metadata.yaml $(wildcard source_abandoned_carts source_abandoned_carts/schemas \
 	source_abandoned_carts/*.py source_abandoned_carts/*.yaml source_abandoned_carts/schemas/*.json)
 # constraints.txt has the versions that CI installs. requirements.txt has those of the image, with hashes.
 # A version must have been on PyPI for a week, so that a compromised one is probably found before it is used.

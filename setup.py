@@ -1,10 +1,15 @@
 """The package: its version, dependencies and command."""
 
+import re
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+METADATA = Path(__file__).with_name("metadata.yaml").read_text(encoding="utf-8")
 
 setup(
     name="source-abandoned-carts",
-    version="0.1.0",
+    version=re.findall(r"dockerImageTag: (\S+)", METADATA)[0],
     description="Airbyte source connector for abandoned carts: Snipcart and Retargeting.",
     license="MIT",
     project_urls={"Issues": "https://github.com/airbytehq/airbyte/issues"},  # shown in errors

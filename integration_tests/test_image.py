@@ -17,8 +17,6 @@ from tools.sandbox import Fault
 
 from .harness import CARTS, ROOT, STATS
 
-METADATA = yaml.safe_load((ROOT / "metadata.yaml").read_text())["data"]
-
 
 @pytest.fixture(scope="module")
 def image():
@@ -109,11 +107,9 @@ def test_signal_ends_the_container_at_once(image, sandbox, secrets, signal, code
     assert time.monotonic() - began < 30  # the response would take 60
 
 
-def test_image_has_labels_and_an_entrypoint(image):
+def test_image_has_an_entrypoint_and_a_user(image):
     (details,) = json.loads(subprocess.check_output(["docker", "image", "inspect", image]))
     config = details["Config"]
-    assert config["Labels"]["io.airbyte.name"] == METADATA["dockerRepository"]
-    assert config["Labels"]["io.airbyte.version"] == METADATA["dockerImageTag"]
     assert f"AIRBYTE_ENTRYPOINT={' '.join(config['Entrypoint'])}" in config["Env"]
     assert config["User"] == "airbyte"
 
