@@ -20,7 +20,10 @@ def daily(sandbox):
 
 @pytest.mark.parametrize(
     ("limit", "headers", "seconds"),
-    [((2, 1), {"Retry-After": "1"}, 15), ((4, 1), {"Retry-After": "0"}, 7.5)],
+    [
+        pytest.param((2, 1), {"Retry-After": "1"}, 15, marks=pytest.mark.slow),
+        ((4, 1), {"Retry-After": "0"}, 7.5),
+    ],
 )
 def test_reads_to_the_end_in_about_the_time_of_the_limit(
     sandbox, executable, daily, limit, headers, seconds
