@@ -35,7 +35,7 @@ help:
 	@echo "              [PICTURE=carts.png]"
 	@echo "make sandbox  serve both APIs of a made-up shop, and print how to sync it"
 	@echo "make probe    find out what the APIs' documentation does not specify [CONFIG=secrets/config.json]"
-	@echo "make test     run the tests (five to nine minutes)"
+	@echo "make test     run the tests (about five minutes)"
 	@echo "make test-slow  run the tests that take longer: kills at each step of a load, full disks, the tools"
 	@echo "make clients  sync with PyAirbyte, Singer's SDK and airbyte-serverless (five minutes)"
 	@echo "make test-bigquery  run the tests of TO=bigquery against an emulator (650 MB to install)"

@@ -29,6 +29,7 @@ class Shop:
         dated[0].document["currency"] = None
         dated[21].document["currency"] = ""
         dated[2].document |= {"currency": "EUR", "total": 10.114}
+        dated[4].document["total"] = dated[41].document["total"] = None
         dated[3].document["items"][0].update(name=None, id="nameless")
         del dated[40].document["items"]
 
@@ -65,7 +66,7 @@ def count_and_add(carts, *keys):
     """Return a row for each group of carts: its keys, the number of carts, and their value."""
     groups = defaultdict(list)
     for cart in carts:
-        groups[tuple(key(cart) for key in keys)].append(Decimal(str(cart.document["total"])))
+        groups[tuple(key(cart) for key in keys)].append(Decimal(str(cart.document["total"] or 0)))
     return [(*group, len(totals), cents(sum(totals))) for group, totals in groups.items()]
 
 

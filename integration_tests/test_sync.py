@@ -12,7 +12,7 @@ from sync.columns import OTHERS
 from tools.sandbox import Fault
 
 from .databases import DuckDB
-from .harness import CARTS, STATS
+from .harness import CARTS, ROOT, STATS
 from .syncs import assert_equal, counts, make_unusual
 
 
@@ -147,6 +147,31 @@ def test_changed_settings_keep_the_history_of_departed_carts(sync, sandbox, tmp_
     text = sync(database.url, "--streams", "departed_carts")
     assert "The settings changed." not in text
     assert counts(text) == {"departed_carts": (1, 1, 0, 1)}
+
+
+def test_carts_that_left_before_departed_carts_was_turned_on_count_as_abandoned(
+    sync, sandbox, tmp_path
+):
+    database = DuckDB(tmp_path)
+    sync(database.url, "--streams", CARTS)
+    sandbox.carts[3].delete()
+    sync.config["snipcart_departed_carts"] = True
+    for _ in range(2):
+        sync(database.url, "--streams", "departed_carts")
+    query = (ROOT / "docs/queries/outcomes.sql").read_text()
+    assert {row["outcome"] for row in database.rows(query)} == {"still abandoned"}
+
+
+def test_deleted_rows_come_back_only_if_a_sync_emits_them(sync, sandbox, tmp_path):
+    database = DuckDB(tmp_path)
+    sync(database.url, "--streams", CARTS)
+    dated = sorted((cart for cart in sandbox.carts if cart.modified), key=lambda c: c.modified)
+    unchanged, changed = dated[:2]
+    rows = f"FROM {CARTS} WHERE token IN ('{unchanged.token}', '{changed.token}')"
+    database.rows(f"DELETE {rows}")
+    changed.touch(sandbox.now())
+    sync(database.url, "--streams", CARTS)
+    assert database.rows(f"SELECT token {rows}") == [{"token": changed.token}]
 
 
 def test_table_gets_the_new_fields_of_a_later_version(sync, database):

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -165,9 +166,14 @@ def test_refuses_files_that_are_not_duckdb(message, tmp_path):
     assert "is a folder. Write TO=duckdb:///" in message(f"duckdb:///{tmp_path}")
 
 
-def test_names_the_program_that_has_the_file_open(message, tmp_path):
+@pytest.mark.parametrize("only_reads", [False, True])
+def test_names_the_program_that_has_the_file_open(message, tmp_path, only_reads):
     path = tmp_path / "carts.duckdb"
-    script = f"import duckdb; c = duckdb.connect('{path}'); print(flush=True); input()"
+    duckdb.connect(path).close()
+    script = (
+        f"import duckdb; c = duckdb.connect('{path}', read_only={only_reads}); "
+        "print(flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
@@ -176,6 +182,17 @@ def test_names_the_program_that_has_the_file_open(message, tmp_path):
         other.communicate(b"\n")
     assert "is open in another program: python3" in text
     assert f"process {other.pid}. If it is another sync, wait until it ends." in text
+
+
+def test_no_other_program_can_open_the_file_during_a_sync(sync, tmp_path):
+    path = tmp_path / "carts.duckdb"
+    process = sync.start_and_stall(f"duckdb:///{path}", page=1)
+    try:
+        with pytest.raises(duckdb.IOException, match="lock"):
+            duckdb.connect(path, read_only=True)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
 
 
 def test_describes_a_constraint_in_duckdb_without_data(message, tmp_path):

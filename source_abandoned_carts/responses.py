@@ -19,6 +19,9 @@ from .errors import ApiError
 from .issues import REPORT
 from .redaction import error_summary
 
+_Failure = tuple[str, FailureType, str]
+"""What happened, the failure type, and what to do."""
+
 
 class Service:
     """A web API: its name, its credential, and what to do about HTTP status 401 and 403.
@@ -40,17 +43,18 @@ def parse(
     service: Service, status: int, headers: Mapping[str, str], body: bytes | bytearray
 ) -> Any:
     """Return the response's JSON. Raise ApiError if it is not JSON or reports an error."""
+    content: Any = None
+    unreadable: _Failure | None = None
     try:
         content = json_text.parse(body)
-        failure = _failure(service.effective_status(status, content), service.advice)
     except json_text.TooDeepError:
-        content = None
-        too_deep = ("sent JSON that is nested too deeply", FailureType.system_error, REPORT)
-        failure = _failure(status, service.advice) or too_deep
+        unreadable = ("sent JSON that is nested too deeply", FailureType.system_error, REPORT)
     except ValueError:
-        content = None
-        not_json = ("sent a response that is not JSON", FailureType.transient_error, "")
-        failure = _failure(status, service.advice) or not_json
+        unreadable = ("sent a response that is not JSON", FailureType.transient_error, "")
+    if unreadable is None:
+        failure = _failure(service.effective_status(status, content), service.advice)
+    else:
+        failure = _failure(status, service.advice) or unreadable
     if failure is None:
         return content
     what_happened, failure_type, what_to_do = failure
@@ -61,8 +65,8 @@ def parse(
     raise ApiError(message, failure_type, status, retry_after(headers))
 
 
-def _failure(status: int, advice: Mapping[int, str]) -> tuple[str, FailureType, str] | None:
-    """Return what happened, the failure type and what to do; None for success."""
+def _failure(status: int, advice: Mapping[int, str]) -> _Failure | None:
+    """Return how a request with this status failed; None for success."""
     if 200 <= status < 300:
         return None
     if status in (401, 403):

@@ -56,13 +56,13 @@ class Picture:
             carts[week] += count
         unit = "number of carts by Monday of the week"
         undated = carts.pop("no date", 0)
-        drawn = set(map(str, self._last_weeks(carts)))
-        others = sum(count for week, count in carts.items() if week not in drawn)
+        weeks = self._last_weeks(carts)
+        others = sum(carts.values()) - sum(carts[str(week)] for week in weeks)
         hidden = {"in other weeks": others, "without a date": undated}
         if texts := [f"{count:,} {where}" for where, count in hidden.items() if count]:
             unit += f"; not shown: {', '.join(texts)}"
         (axes,) = _panel(self._weeks, "Carts by week of their last change", unit)
-        self._draw_by_week(axes, carts)
+        self._draw_by_week(axes, weeks, carts)
 
     def draw_values(self, rows: Rows) -> None:
         """Draw the value of the carts of each week and currency, from the same rows."""
@@ -71,7 +71,7 @@ class Picture:
         for currency, axes in zip(units, _panel(self._values, title, *units.values()), strict=True):
             values = {week: float(value) for week, name, _, value in rows if name == currency}
             values.pop("no date", None)
-            self._draw_by_week(axes, values)
+            self._draw_by_week(axes, self._last_weeks(values), values)
 
     def draw_outcomes(self, rows: Rows) -> None:
         """Draw what became of the carts, from rows of outcome, currency, carts and value."""
@@ -124,17 +124,20 @@ class Picture:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._figure.savefig(path, dpi=110, metadata={"Description": describe(self._figure)})
 
-    def _draw_by_week(self, axes: Axes, sizes: Mapping[str, float]) -> None:
-        """Draw a bar for each week up to the last one that has a size and is not in the future."""
-        if not (weeks := self._last_weeks(sizes)):
+    def _draw_by_week(
+        self, axes: Axes, weeks: Sequence[date], sizes_by_week: Mapping[str, float]
+    ) -> None:
+        """Draw a bar for each of these weeks, given by their Mondays."""
+        if not weeks:
             return
         running = [week + timedelta(weeks=1) > self._today for week in weeks]
-        bars = axes.bar(range(len(weeks)), [sizes.get(str(week), 0) for week in weeks], color=_BLUE)
-        _label_periods(axes, bars, [sizes.get(str(week), 0) for week in weeks], running)
+        sizes = [sizes_by_week.get(str(week), 0) for week in weeks]
+        bars = axes.bar(range(len(weeks)), sizes, color=_BLUE)
+        _label_periods(axes, bars, sizes, running)
         axes.set_xticks(range(len(weeks)), _periods(weeks, running))
 
     def _last_weeks(self, sizes: Iterable[str]) -> list[date]:
-        """Return the Mondays of the weeks to draw: the last ones up to the last in `sizes`."""
+        """Return the Mondays of the last weeks up to the last one in `sizes` that has begun."""
         known = [week for week in map(date.fromisoformat, sizes) if week <= self._today]
         if not known:
             return []

@@ -135,3 +135,14 @@ def test_reads_retry_after_with_or_without_a_date_header(monkeypatch, text, seco
     assert responses.retry_after(headers) == seconds
     monkeypatch.setattr(time, "time", lambda: 1767225600.0)
     assert responses.retry_after({"Retry-After": text}) == seconds
+
+
+def test_error_of_a_service_is_not_taken_for_a_body_that_is_not_json(monkeypatch):
+    """ValueError is a broad class: one from other code is a defect, and must be seen as one."""
+
+    def broken(self, status, content):
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(Retargeting, "effective_status", broken)
+    with pytest.raises(ValueError, match="a defect"):
+        responses.parse(STATS, 200, {}, b"{}")
