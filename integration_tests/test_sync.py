@@ -149,6 +149,7 @@ def test_changed_settings_keep_the_history_of_departed_carts(sync, sandbox, tmp_
     assert counts(text) == {"departed_carts": (1, 1, 0, 1)}
 
 
+@pytest.mark.slow
 def test_carts_that_left_before_departed_carts_was_turned_on_count_as_abandoned(
     sync, sandbox, tmp_path
 ):
@@ -162,6 +163,7 @@ def test_carts_that_left_before_departed_carts_was_turned_on_count_as_abandoned(
     assert {row["outcome"] for row in database.rows(query)} == {"still abandoned"}
 
 
+@pytest.mark.slow
 def test_deleted_rows_come_back_only_if_a_sync_emits_them(sync, sandbox, tmp_path):
     database = DuckDB(tmp_path)
     sync(database.url, "--streams", CARTS)
